@@ -1,0 +1,5 @@
+"""Network layer: the broker, topics, the canonical codec, signed envelopes and the `Bus`.
+
+It carries opaque bytes and never learns what a message means. Start reading at `envelope.py` (what
+travels), `topics.py` (where) and `bus.py` (how).
+"""

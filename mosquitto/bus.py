@@ -1,0 +1,59 @@
+"""The `Bus`: publish, subscribe, poll. The same for a real broker and in memory.
+
+Handlers run on the thread that calls `poll`, and only there, so a component is single-threaded whatever
+carries its messages. `MqttBus` (mqtt_bus.py) is the real one, `LocalBus` (local_bus.py) the one for
+tests and parameter sweeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class BusMessage:
+    """One delivered message. `retained` says that the broker kept it: its arrival time means nothing."""
+
+    topic: str
+    payload: bytes
+    retained: bool = False
+
+
+Handler = Callable[[BusMessage], None]
+
+
+class Bus(Protocol):
+    """What every component knows of the network."""
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, qos: int = 1) -> None:
+        """Send. Returns at once; QoS 1 is sent again after a reconnect until the broker has it."""
+        ...
+
+    def subscribe(self, topic_filter: str, handler: Handler) -> None:
+        """Call `handler`, inside `poll`, for each message that matches the filter."""
+        ...
+
+    def poll(self, timeout_s: float) -> int:
+        """Deliver what has arrived, waiting up to `timeout_s` for the first. Returns how many.
+
+        An exception that a handler raises passes through `poll`; what was queued stays queued.
+        """
+        ...
+
+    def close(self) -> None:
+        """Send what is waiting, say goodbye (no last will) and disconnect."""
+        ...
+
+
+def matches(topic_filter: str, topic: str) -> bool:
+    """Whether `topic` falls under an MQTT filter with `+` and a closing `#`."""
+    wanted = topic_filter.split("/")
+    have = topic.split("/")
+    for index, part in enumerate(wanted):
+        if part == "#":
+            return True
+        if index >= len(have) or part not in ("+", have[index]):
+            return False
+    return len(wanted) == len(have)
