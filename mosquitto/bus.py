@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+from mosquitto.errors import TopicError
+
+TOPIC_BYTES_MAX: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Bus(Protocol):
 
 def matches(topic_filter: str, topic: str) -> bool:
     """Whether `topic` falls under an MQTT filter with `+` and a closing `#`."""
+    if topic.startswith("$") and topic_filter[:1] in ("+", "#"):
+        return False  # The broker's own topics ($SYS) are for those who name them.
     wanted = topic_filter.split("/")
     have = topic.split("/")
     for index, part in enumerate(wanted):
@@ -57,3 +63,18 @@ def matches(topic_filter: str, topic: str) -> bool:
         if index >= len(have) or part not in ("+", have[index]):
             return False
     return len(wanted) == len(have)
+
+
+def check_topic(topic: str) -> None:
+    """Raise TopicError for a topic that cannot be published to: empty, with a wildcard, or too long."""
+    if not topic or any(character in topic for character in "+#\0") or len(topic.encode()) > TOPIC_BYTES_MAX:
+        raise TopicError(f"not a topic to publish to: {topic!r}")
+
+
+def check_filter(topic_filter: str) -> None:
+    """Raise TopicError for a malformed filter: a wildcard that is not a whole level, `#` before the end."""
+    levels = topic_filter.split("/")
+    for index, part in enumerate(levels):
+        whole = part in ("+", "#") or not any(character in part for character in "+#\0")
+        if not topic_filter or not whole or (part == "#" and index < len(levels) - 1):
+            raise TopicError(f"not a topic filter: {topic_filter!r}")
