@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 _RESERVED: Final = ("time", "time_ms", "level", "component", "logger", "event")
 _BYTES_SHOWN: Final = 8
@@ -56,7 +56,7 @@ def configure_logging(
     `constants` are fields of every line, such as `replica=2`. Warnings of Python's own are logged too.
     Calling it again replaces what was configured before.
     """
-    handler: logging.StreamHandler[TextIO]
+    handler: logging.Handler
     if path is None:
         handler = logging.StreamHandler(sys.stderr)
     else:
