@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from agents.errors import ConfigurationError
 from agents.scenario_sections import (
     ForecastSection,
     HomesSection,
@@ -36,7 +37,7 @@ RESERVED_NAMES: Final = frozenset({"regulator", "cashier"})
 _VALUE_SHOWN: Final = 60
 
 
-class ScenarioError(ValueError):
+class ScenarioError(ConfigurationError, ValueError):
     """A scenario that cannot be run. `mistakes` holds one line for each."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
