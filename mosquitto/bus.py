@@ -11,9 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from mosquitto.codec import WIRE_LIMITS
 from mosquitto.errors import TopicError
 
 TOPIC_BYTES_MAX: Final = 65_535
+PAYLOAD_BYTES_MAX: Final = WIRE_LIMITS.size_bytes
+"""A larger payload is not sent: brokers drop what they find too large without a word, and readers refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
