@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import tomllib
 from collections import Counter
@@ -99,6 +100,15 @@ class Scenario(Section):
             raise ScenarioError([f"{file}: {mistake}" for mistake in mistakes])
         return scenario
 
+    def changed(self, *, seed: int | None = None, periods: int | None = None) -> Self:
+        """The same scenario with another seed or length, as asked for on a command line. Raises ScenarioError."""
+        values = self.model_dump(by_alias=True)
+        if seed is not None:
+            values["scenario"]["seed"] = seed
+        if periods is not None:
+            values["market"]["periods"] = periods
+        return type(self).from_values(values, "command line")
+
     @property
     def region_names(self) -> tuple[str, ...]:
         """Names of the microgrids, in the file's order."""
@@ -113,6 +123,12 @@ class Scenario(Section):
     def period_ms(self) -> int:
         """Length of a trading period."""
         return self.market.period_minutes * 60_000
+
+    @property
+    def first_period_ms(self) -> int:
+        """When period 0 begins: midnight UTC of the day lived through."""
+        midnight = datetime.datetime.combine(self.profiles.day, datetime.time(), datetime.UTC)
+        return int(midnight.timestamp()) * 1000
 
 
 def _fields() -> dict[str, str]:
@@ -135,7 +151,7 @@ _TYPES: Final = {
     "string_type": "a text in quotes",
     "list_type": "an array",
     "model_type": "a table",
-    "date_type": "a date as in 2016-04-20, without quotes",
+    "date_type": "a date as in 2016-05-18, without quotes",
 }
 
 

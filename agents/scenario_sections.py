@@ -120,12 +120,14 @@ class LedgerSection(Section):
 
 
 class ProfilesSection(Section):
-    """`[profiles]`: which day is lived through, and where load and generation come from."""
+    """`[profiles]`: which day is lived through, and where generation comes from.
 
-    day: datetime.date = datetime.date(2016, 4, 20)
+    `pv_annual_kwh_per_kwp` is the yearly yield that the SimBench series are scaled to.
+    """
+
+    day: datetime.date = datetime.date(2016, 5, 18)
     pv_source: Literal["simbench", "pvlib"] = "simbench"
-    latitude: Annotated[float, Field(ge=-66, le=66, strict=False)] = 51.3
-    longitude: Annotated[float, Field(ge=-180, le=180, strict=False)] = 9.5
+    pv_annual_kwh_per_kwp: Annotated[int, Field(ge=1, le=2_500)] = 950
 
 
 class ForecastSection(Section):
@@ -163,7 +165,7 @@ class BatterySection(Section):
     capacity_kwh: KilowattHours
     power_kw: Kilowatts
     efficiency: Annotated[float, Field(gt=0, le=1)] = 0.95
-    lowest_charge: Fraction = 0.05
+    lowest_charge: Fraction = 0.1
     first_charge: Fraction = 0.5
 
     @model_validator(mode="after")
@@ -180,7 +182,7 @@ class HomesSection(Section):
     """`[[homes]]`: a group of homes, spread by the seed over the ranges given here.
 
     `annual_kwh` and `pv_kwp` are ranges [lowest, highest], drawn uniformly. The first `with_pv` homes have
-    PV, the first `with_battery` of these a battery.
+    PV, the first `with_battery` of these a battery. `export_limit_kw` curtails what is fed in; 0 is no limit.
     """
 
     name: Name
@@ -191,7 +193,7 @@ class HomesSection(Section):
     annual_kwh: Annotated[list[KilowattHours], Field(min_length=2, max_length=2)] = [1_500.0, 6_000.0]
     pv_kwp: Annotated[list[Kilowatts], Field(min_length=2, max_length=2)] = [3.0, 10.0]
     battery: BatterySection = BatterySection(capacity_kwh=7.0, power_kw=3.5)
-    connection_kw: Kilowatts = 30.0
+    export_limit_kw: Annotated[float, Field(ge=0, le=10_000)] = 0.0
     deposit_nano: Money = 20_000_000_000
 
     @model_validator(mode="after")
@@ -243,7 +245,7 @@ class ParticipantSection(Section):
     hydro_kw: Kilowatts | None = None
     battery: BatterySection | None = None
     cost_micro: Price | None = None
-    connection_kw: Kilowatts = 30.0
+    export_limit_kw: Annotated[float, Field(ge=0, le=10_000)] = 0.0
     window_minutes: Annotated[int, Field(ge=1, le=10_080)] = 120
     threshold_ppm: Ppm = 10_000
     deposit_nano: Money = 20_000_000_000
