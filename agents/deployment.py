@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEntry:
-    """A ledger node of the committee."""
+    """Somebody with a name and a key: a ledger node of the committee, or an authority."""
 
     name: str
     public_key: bytes
@@ -63,8 +63,8 @@ class HostEntry:
 class Deployment:
     """One chain: its id, brokers, committee, genesis and participants.
 
-    `genesis` is what the contract starts from, in plain JSON values (the market's configuration and its
-    authorities); only the code that builds it reads it. `period_ms` is a period's length and
+    `genesis` is what the contract starts from, in plain JSON values; only the code that builds it reads it.
+    `authorities` are keys with a name and a task and no seat in the committee: regulator, cashier, grid account. `period_ms` is a period's length and
     `first_period_ms` the start of period 0 (ms since 1970 UTC).
     """
 
@@ -75,6 +75,7 @@ class Deployment:
     genesis: Mapping[str, Json]
     participants: tuple[ParticipantEntry, ...]
     hosts: tuple[HostEntry, ...] = ()
+    authorities: tuple[MemberEntry, ...] = ()
     periods: int
     period_ms: int
     first_period_ms: int
@@ -84,7 +85,7 @@ class Deployment:
 
     def __post_init__(self) -> None:
         names = {participant.account: participant.name for participant in self.participants}
-        for member in self.committee:
+        for member in (*self.committee, *self.authorities):
             names.setdefault(member.public_key, member.name)
         object.__setattr__(self, "names", names)
 
@@ -130,6 +131,9 @@ class Deployment:
             "brokers": list(self.brokers),
             "committee": [{"name": entry.name, "public_key": entry.public_key.hex()} for entry in self.committee],
             "hosts": [{"name": entry.name, "public_key": entry.public_key.hex()} for entry in self.hosts],
+            "authorities": [
+                {"name": entry.name, "public_key": entry.public_key.hex()} for entry in self.authorities
+            ],
             "genesis": dict(self.genesis),
             "participants": [_participant_json(entry) for entry in self.participants],
         }
@@ -165,10 +169,8 @@ class Deployment:
             period_ms=top.get("period_ms", int),
             first_period_ms=top.get("first_period_ms", int),
             brokers=tuple(top.texts("brokers")),
-            committee=tuple(
-                MemberEntry(name=entry.get("name", str), public_key=entry.key("public_key"))
-                for entry in top.objects("committee")
-            ),
+            committee=_read_members(top, "committee"),
+            authorities=_read_members(top, "authorities"),
             hosts=tuple(
                 HostEntry(name=entry.get("name", str), public_key=entry.key("public_key"))
                 for entry in top.objects("hosts")
@@ -176,6 +178,12 @@ class Deployment:
             genesis=top.get("genesis", dict),
             participants=tuple(_read_participant(entry) for entry in top.objects("participants")),
         )
+
+
+def _read_members(top: _Reader, key: str) -> tuple[MemberEntry, ...]:
+    return tuple(
+        MemberEntry(name=entry.get("name", str), public_key=entry.key("public_key")) for entry in top.objects(key)
+    )
 
 
 def _participant_json(entry: ParticipantEntry) -> dict[str, Json]:

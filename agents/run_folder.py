@@ -107,7 +107,7 @@ class RunFolder:
 
     @property
     def periods_csv(self) -> Path:
-        """One line a settled period and region."""
+        """One line a settled period."""
         return self.path / "periods.csv"
 
     @property
@@ -126,8 +126,18 @@ class RunFolder:
         return self.path / "agents.csv"
 
     @property
+    def prices_csv(self) -> Path:
+        """One line a region and cleared period."""
+        return self.path / "prices.csv"
+
+    @property
+    def curves_csv(self) -> Path:
+        """One line a price of the order book of a cleared period: supply and demand."""
+        return self.path / "curves.csv"
+
+    @property
     def orders_csv(self) -> Path:
-        """One line an order: read from a ledger at the end of the run."""
+        """One line an order that the ledger accepted."""
         return self.path / "orders.csv"
 
     @property
@@ -137,7 +147,7 @@ class RunFolder:
 
     @property
     def latencies_csv(self) -> Path:
-        """Time from publishing a transaction to f + 1 receipts, as the agent host measured it."""
+        """Time from a transaction on the bus to f + 1 equal receipts."""
         return self.path / "latencies.csv"
 
     @property

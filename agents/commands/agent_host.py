@@ -1,0 +1,24 @@
+"""`gridbazaar agents`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agents.commands.common import run_argument
+from agents.run_folder import RunFolder
+
+
+@click.command(name="agents")
+@run_argument
+def command(run: Path) -> None:
+    """Run the market's agents of a run folder until the last period is settled.
+
+    \b
+    Example:
+      gridbazaar agents runs/neighbourhood
+    """
+    from agents.agents_process import main
+
+    main(RunFolder.open(run))
