@@ -10,6 +10,7 @@
     + BlockError           not a block, header or stored record
     + CertificateError     a certificate that does not hold
     + CommitteeError       a committee description that cannot be used
+    + MessageError         not a consensus message
     + ProofError           an inclusion proof that cannot be made or read
 """
 
@@ -68,3 +69,7 @@ class CommitteeError(DataError):
 
 class ProofError(DataError):
     """An inclusion proof that cannot be made or is not a proof at all."""
+
+
+class MessageError(DataError):
+    """Bytes that are not one canonical consensus message."""
