@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Final, TypeVar, get_args, get_type_hints
 
 from devices.errors import SiteError
@@ -20,6 +20,9 @@ HOUSEHOLD_SHAPES: Final = ("H0-A", "H0-B", "H0-C", "H0-G", "H0-L")
 PV_SHAPES: Final = ("PV1", "PV2", "PV3", "PV4", "PV5", "PV6", "PV7", "PV8")
 WIND_SHAPES: Final = ("WP3", "WP4", "WP12")
 HYDRO_SHAPES: Final = ("Hydro1", "Hydro2", "Hydro3")
+
+GRAVITY_M_S2: Final = 9.81
+WATER_KG_M3: Final = 1_000.0
 
 
 def _require_shape(shape: str, key: str, known: tuple[str, ...]) -> None:
@@ -110,12 +113,6 @@ class HydroConfig:
         _require(0 < self.efficiency <= 1, "hydro.efficiency", self.efficiency, "above 0 and at most 1")
         _require_shape(self.shape, "hydro.shape", HYDRO_SHAPES)
 
-    @classmethod
-    def of_rated_kw(cls, rated_kw: float, *, head_m: float = 3.0, shape: str = "Hydro1") -> HydroConfig:
-        """A plant of `rated_kw` at design flow; 3 m is the head of an old mill."""
-        unit = cls(head_m=head_m, design_flow_m3_s=1.0, shape=shape)
-        return replace(unit, design_flow_m3_s=1_000.0 * rated_kw / hydro_rated_w(unit))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatteryConfig:
@@ -173,6 +170,11 @@ class SiteConfig:
     def generates(self) -> bool:
         """Whether anything here makes energy (a battery does not)."""
         return self.pv is not None or self.wind is not None or self.hydro is not None
+
+    @property
+    def has_inverter(self) -> bool:
+        """Whether something here publishes telemetry: generators or a battery."""
+        return self.generates or self.battery is not None
 
     def max_export_w(self) -> int:
         """The most that can leave the site: for the registration of its meter."""
@@ -239,10 +241,6 @@ class SiteConfig:
     def storage(cls, *, name: str, region: str, battery: BatteryConfig) -> SiteConfig:
         """A speculator's battery at a meter of its own."""
         return cls(name=name, region=region, meter_id=f"meter-{name}", battery=battery)
-
-
-GRAVITY_M_S2: Final = 9.81
-WATER_KG_M3: Final = 1_000.0
 
 
 def hydro_rated_w(config: HydroConfig) -> float:
