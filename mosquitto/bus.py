@@ -68,6 +68,19 @@ def matches(topic_filter: str, topic: str) -> bool:
     return len(wanted) == len(have)
 
 
+def covers(wider: str, narrower: str) -> bool:
+    """Whether every topic that matches filter `narrower` matches filter `wider` as well."""
+    if narrower.startswith("$") and wider[:1] in ("+", "#"):
+        return False
+    outer, inner = wider.split("/"), narrower.split("/")
+    for index, part in enumerate(outer):
+        if part == "#":
+            return True
+        if index >= len(inner) or inner[index] == "#" or part not in ("+", inner[index]):
+            return False
+    return len(outer) == len(inner)
+
+
 def check_topic(topic: str) -> None:
     """Raise TopicError for a topic that cannot be published to: empty, with a wildcard, or too long."""
     if not topic or any(character in topic for character in "+#\0") or len(topic.encode()) > TOPIC_BYTES_MAX:
