@@ -49,7 +49,7 @@ class SmartMeter:
         A reading that follows a gap of unmeasured periods says so: their energy is in it.
         """
         assert period > self.last_period
-        quality = Quality.GOOD if period == self.last_period + 1 or self.counter == 0 else Quality.GAP
+        quality = Quality.GOOD if period == self.last_period + 1 else Quality.GAP
         self.counter += 1
         self.last_period = period
         return Reading(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS position (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cleared (period INTEGER PRIMARY KEY);
 """
+_STATE_NAMES: Final = tuple(field.name for field in fields(SiteState))
+"""In the order of the columns after the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class DeviceStore:
 
     def load_sites(self) -> dict[str, SiteState]:
         """The saved state of each meter id."""
-        return {row[0]: SiteState(*row[1:]) for row in self._database.execute("SELECT * FROM site")}
+        rows = self._database.execute("SELECT * FROM site")
+        return {row[0]: SiteState(**dict(zip(_STATE_NAMES, row[1:], strict=True))) for row in rows}
 
     def last_messages(self) -> list[StoredMessage]:
         """What was to be published after the last period, in order."""
