@@ -8,13 +8,11 @@ from typing import Final
 
 import msgpack
 
+from market.clearing import MECHANISMS
+from market.clearing_types import ClearingRules
 from market.errors import ConfigError, FormError
 from market.units import MONEY_NANO_MAX, PPM, PRICE_MICRO_MAX, TIME_MS_MAX
 from market.values import KEY_BYTES, NAME, Value
-
-MECHANISMS: Final = ("hlm",)
-PRICE_RULES: Final = ("midpoint", "bid", "ask", "uniform")
-REGION_PRIORITIES: Final = ("strict", "tie")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +77,8 @@ class MarketConfig:
     def __post_init__(self) -> None:
         _check_keys(self)
         _check_regions(self)
-        _check_choice("mechanism", self.mechanism, MECHANISMS)
-        _check_choice("price_rule", self.price_rule, PRICE_RULES)
-        _check_choice("region_priority", self.region_priority, REGION_PRIORITIES)
+        if self.mechanism not in MECHANISMS:
+            raise ConfigError(f"mechanism must be one of {', '.join(MECHANISMS)}, was {self.mechanism!r}")
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
@@ -95,10 +92,16 @@ class MarketConfig:
             raise ConfigError(
                 f"feed_in_micro must not be above retail_micro ({self.retail_micro}), was {self.feed_in_micro}"
             )
-        if self.price_rule == "uniform" and self.region_priority == "tie" and self.crossing_fee_micro:
-            raise ConfigError(
-                "one uniform price cannot carry a crossing_fee_micro in a single book: use strict or 0"
-            )
+        self.clearing_rules(self.ask_limit_micro)
+
+    def clearing_rules(self, ask_limit_micro: int) -> ClearingRules:
+        """The rules of a clearing under the regulator's present limit price (0: none)."""
+        return ClearingRules(
+            price_rule=self.price_rule,
+            region_priority=self.region_priority,
+            crossing_fee_micro=self.crossing_fee_micro,
+            ask_limit_micro=ask_limit_micro,
+        )
 
     @property
     def faulty_max(self) -> int:
@@ -177,8 +180,3 @@ def _check_regions(config: MarketConfig) -> None:
             raise ConfigError(f"regions: {region!r} must be 1 to 64 of A-Z a-z 0-9 _ -")
     if len(set(config.regions)) != len(config.regions):
         raise ConfigError("regions must not name a region twice")
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}, was {value!r}")
