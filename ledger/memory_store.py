@@ -56,6 +56,14 @@ class MemoryStore:
         return self._last_header.height
 
     @property
+    def first_height(self) -> int:
+        """The lowest height from which on every block is here."""
+        height = self.last_height + 1
+        while height - 1 in self._blocks:
+            height -= 1
+        return height
+
+    @property
     def last_header(self) -> Header:
         """The parent of the next block."""
         return self._last_header

@@ -93,7 +93,7 @@ def page_owner(path: Path, number: int) -> str:
             row = connection.execute("SELECT name FROM dbstat WHERE pageno = ?", (number,)).fetchone()
         finally:
             connection.close()
-    except (sqlite3.Error, MemoryError, OverflowError):
+    except (sqlite3.Error, MemoryError, OverflowError, UnicodeDecodeError):
         return "owner unknown"
     if row is None:
         return "a free page"

@@ -55,6 +55,14 @@ class LedgerReader:
         return self.last_header.height
 
     @property
+    def first_height(self) -> int:
+        """The lowest height from which on every block is here."""
+        with self._reading("table checkpoints"):
+            query = "SELECT coalesce(max(height), 0) FROM checkpoints WHERE installed = 1"
+            skipped: int = self._connection.execute(query).fetchone()[0]
+        return skipped + 1
+
+    @property
     def last_header(self) -> Header:
         """The parent of the next block."""
         return self._read_last_header()

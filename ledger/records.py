@@ -138,6 +138,11 @@ class Store(Protocol):
         ...
 
     @property
+    def first_height(self) -> int:
+        """The lowest height from which on every block is here; `last_height + 1` when the last is not."""
+        ...
+
+    @property
     def last_header(self) -> Header:
         """Header at `last_height`: the parent of the next block."""
         ...

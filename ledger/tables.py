@@ -75,8 +75,8 @@ def sqlite_errors(path: Path) -> Iterator[None]:
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN):
             raise StoreError(f"{path}: {error}") from error
         raise StoreCorrupt(path, str(error)) from error
-    except (sqlite3.Error, MemoryError, OverflowError) as error:
-        # A damaged length field can ask for more memory than there is.
+    except (sqlite3.Error, MemoryError, OverflowError, UnicodeDecodeError) as error:
+        # A damaged length can ask for more memory than there is, and a damaged schema be no text.
         raise StoreCorrupt(path, str(error) or type(error).__name__) from error
 
 
