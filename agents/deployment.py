@@ -64,8 +64,8 @@ class Deployment:
     """One chain: its id, brokers, committee, genesis and participants.
 
     `genesis` is what the contract starts from, in plain JSON values; only the code that builds it reads it.
-    `authorities` are keys with a name and a task and no seat in the committee: regulator, cashier, grid account. `period_ms` is a period's length and
-    `first_period_ms` the start of period 0 (ms since 1970 UTC).
+    `authorities` are keys with a name and a task and no seat in the committee: regulator, cashier, grid
+    account. `period_ms` is a period's length and `first_period_ms` the start of period 0 (ms since 1970 UTC).
     """
 
     chain_id: str
@@ -82,12 +82,15 @@ class Deployment:
     pace: str = "lockstep"
     seed: int = 0
     names: Mapping[bytes, str] = field(init=False, repr=False, compare=False)
+    _by_account: Mapping[bytes, ParticipantEntry] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = {participant.account: participant.name for participant in self.participants}
         for member in (*self.committee, *self.authorities):
             names.setdefault(member.public_key, member.name)
+        by_account = {participant.account: participant for participant in self.participants}
         object.__setattr__(self, "names", names)
+        object.__setattr__(self, "_by_account", by_account)
 
     @property
     def committee_keys(self) -> tuple[bytes, ...]:
@@ -112,6 +115,10 @@ class Deployment:
     def name_of(self, account: bytes) -> str:
         """The participant's or member's name, or the start of the key of somebody unknown."""
         return self.names.get(account, account.hex()[:16])
+
+    def participant_of(self, account: bytes) -> ParticipantEntry | None:
+        """The participant with that account; None for authorities, members and strangers."""
+        return self._by_account.get(account)
 
     def participant(self, name: str) -> ParticipantEntry | None:
         """The participant of that name."""

@@ -33,8 +33,16 @@ PERIODS: Final = (
 """A settled period. `price_micro` is the mean by energy; `imbalance_wh` sums absolute values; `import_wh`
 and `export_wh` sum the meters that took and gave in the period; `estimated` counts missing readings."""
 
-PRICES: Final = ("period", "region", "price_micro", "lowest_price_micro", "highest_price_micro", "traded_wh")
-"""A region's prices in a cleared period, as published to agents."""
+PRICES: Final = (
+    "period",
+    "region",
+    "price_micro",
+    "lowest_price_micro",
+    "highest_price_micro",
+    "highest_ask_micro",
+    "traded_wh",
+)
+"""A region's prices in a cleared period, as published to agents; empty where nothing was traded."""
 
 TRADES: Final = (
     "period",
