@@ -43,6 +43,7 @@ _CONNECT_LIMIT_S: Final = 5.0
 _ANSWER_LIMIT_S: Final = 10.0
 _STEADY_S: Final = 5.0
 _TOLD_MAX: Final = 100
+_UNSPECIFIED_ERROR: Final = 0x80
 
 
 class LinkState(Enum):
@@ -341,7 +342,8 @@ class MqttLink:
         self, client: paho.Client, userdata: object, flags: paho.ConnectFlags, code: ReasonCode, more: object
     ) -> None:
         if code.is_failure:
-            return  # paho closes the connection and tells `_on_disconnect`.
+            self._lost(f"the broker refuses us: {code}")
+            return
         self.state = LinkState.UP
         self._since_s = time.monotonic()
         self._told.clear()
@@ -361,7 +363,8 @@ class MqttLink:
         more: object,
     ) -> None:
         if self.state in (LinkState.GREETING, LinkState.UP):
-            self._lost(str(code))
+            # paho says "Unspecified error" for nearly everything; the log of the broker knows more.
+            self._lost(str(code) if code.value != _UNSPECIFIED_ERROR else "the connection broke")
 
     def _on_subscribe(
         self, client: paho.Client, userdata: object, mid: int, codes: list[ReasonCode], more: object
