@@ -58,7 +58,8 @@ class CommunityFlows:
         solar = (self._solar_share() * self.generated_wh).sum(axis=0)
         share = np.zeros_like(sources)
         np.divide(solar, sources, out=share, where=sources > 0)
-        return leaving * share
+        exported: Energies = leaving * share
+        return exported
 
     def _solar_share(self) -> Energies:
         share = np.zeros_like(self.available_wh)
