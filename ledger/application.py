@@ -48,13 +48,21 @@ class Execution:
 
 
 class Rules(Protocol):
-    """The two questions that the replica asks about transactions while it orders them."""
+    """What the replica asks about transactions while it orders them."""
 
     def check(self, transaction: bytes) -> Admitted | Refused:
         """Whether the bytes are a transaction of this chain with a signature that holds.
 
         It must not depend on the state: replicas that are a few blocks apart have to agree whether a
         proposal may be prepared. Business rules are for `execute`, which answers with a refused receipt.
+        """
+        ...
+
+    def screen(self, transaction: Admitted) -> Refused | None:
+        """Whether this replica lets the transaction into its pool, by the present state; None means yes.
+
+        It keeps transactions out that are bound to be refused (unknown sender, expired). Replicas may
+        differ in their answer for a moment; nothing that is agreed on depends on it.
         """
         ...
 
@@ -65,14 +73,6 @@ class Rules(Protocol):
 
 class Application(Rules, Protocol):
     """The replicated state machine."""
-
-    def screen(self, transaction: Admitted) -> Refused | None:
-        """Whether this replica lets the transaction into its pool, by the present state; None means yes.
-
-        It keeps transactions out that are bound to be refused (unknown sender, expired). Replicas may
-        differ in their answer for a moment; nothing that is agreed on depends on it.
-        """
-        ...
 
     def execute(self, height: int, time_ms: int, transactions: Sequence[bytes]) -> Execution:
         """Apply one block. Total: a bad transaction gives a refused receipt."""

@@ -48,6 +48,10 @@ TAG_SNAPSHOT_PART: Final = 15
 TAG_CHECKPOINT_PROOF: Final = 16
 
 
+FinalProof = CommitCertificate | CheckpointCertificate
+"""What shows that a block, and with it the whole chain before it, is final."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """What is agreed on for one sequence number: which transactions, in which order, at what time.
@@ -199,19 +203,23 @@ class PreparedCertificate:
 class ViewChange:
     """The sender leaves for `view` and takes no part in earlier ones any more.
 
-    `height` and `certificate` say up to where its chain is final: the commit certificate of its last block
-    stands where the paper has the stable checkpoint and its proof, and proves more recent history.
-    `prepared` is the paper's P: a certificate for each higher number that prepared here.
+    `height` and `proof` say up to where its chain is final: the commit certificate of its last block, or the
+    checkpoint certificate of a snapshot that it started from; none for genesis. It stands where the paper has
+    the last stable checkpoint and its proof, and covers more recent history. `prepared` is the paper's P: a
+    certificate for each higher number that prepared here.
     """
 
     view: int
     height: int
-    certificate: CommitCertificate | None
+    proof: FinalProof | None
     prepared: tuple[PreparedCertificate, ...]
 
     def fields(self) -> tuple[Encodable, ...]:
         """Everything after the tag."""
-        proof = self.certificate.fields() if self.certificate is not None else ()
+        proof: tuple[Encodable, ...] = ()
+        if self.proof is not None:
+            tag = TAG_COMMIT if isinstance(self.proof, CommitCertificate) else TAG_CHECKPOINT
+            proof = (tag, *self.proof.fields())
         return (self.view, self.height, proof, tuple(item.fields() for item in self.prepared))
 
 
@@ -346,8 +354,7 @@ class SnapshotPart:
     """One part of a snapshot, with the proof of what the whole must be."""
 
     header: Header
-    commit: CommitCertificate
-    checkpoint: CheckpointCertificate
+    certificate: CheckpointCertificate
     index: int
     count: int
     part: bytes
@@ -359,8 +366,7 @@ class SnapshotPart:
 
     def fields(self) -> tuple[Encodable, ...]:
         """Everything after the tag."""
-        proofs = (self.header.fields(), self.commit.fields(), self.checkpoint.fields())
-        return (*proofs, self.index, self.count, self.part)
+        return (self.header.fields(), self.certificate.fields(), self.index, self.count, self.part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -465,7 +471,7 @@ def _from_fields(tag: int, fields: tuple[Value, ...]) -> Message:
             return ViewChange(
                 view=view,
                 height=height,
-                certificate=CommitCertificate.from_value(proof) if proof else None,
+                proof=_final_proof(proof),
                 prepared=tuple(PreparedCertificate.from_value(item) for item in prepared),
             )
         case (6, int(view), tuple(changes), tuple(proposals)):
@@ -501,12 +507,11 @@ def _transfer_from_fields(tag: int, fields: tuple[Value, ...]) -> Message:
         case (14, int(height), int(index)):
             _numbers(height, index)
             return FetchSnapshot(height=height, index=index)
-        case (15, tuple(header), tuple(commit), tuple(checkpoint), int(index), int(count), bytes(part)):
+        case (15, tuple(header), tuple(certificate), int(index), int(count), bytes(part)):
             _numbers(index, count)
             return SnapshotPart(
                 header=Header.from_value(header),
-                commit=CommitCertificate.from_value(commit),
-                checkpoint=CheckpointCertificate.from_value(checkpoint),
+                certificate=CheckpointCertificate.from_value(certificate),
                 index=index,
                 count=count,
                 part=part,
@@ -514,6 +519,17 @@ def _transfer_from_fields(tag: int, fields: tuple[Value, ...]) -> Message:
         case (16, tuple(certificate)):
             return CheckpointProof(certificate=CheckpointCertificate.from_value(certificate))
     raise MessageError(f"no message has tag {tag} and these fields")
+
+
+def _final_proof(proof: tuple[Value, ...]) -> FinalProof | None:
+    match proof:
+        case ():
+            return None
+        case (3, *fields):
+            return CommitCertificate.from_value(tuple(fields))
+        case (4, *fields):
+            return CheckpointCertificate.from_value(tuple(fields))
+    raise MessageError("the proof of a final block is a commit or a checkpoint certificate")
 
 
 def _certified(item: Value) -> tuple[Block, CommitCertificate]:
