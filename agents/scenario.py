@@ -31,6 +31,7 @@ from agents.scenario_sections import (
     SpeculatorSection,
     StrategySection,
 )
+from agents.scenario_text import to_toml
 
 RESERVED_NAMES: Final = frozenset({"regulator", "cashier"})
 """Authorities of every market; no participant or node may take their names."""
@@ -100,14 +101,22 @@ class Scenario(Section):
             raise ScenarioError([f"{file}: {mistake}" for mistake in mistakes])
         return scenario
 
-    def changed(self, *, seed: int | None = None, periods: int | None = None) -> Self:
-        """The same scenario with another seed or length, as asked for on a command line. Raises ScenarioError."""
+    def changed(self, *, seed: int | None = None, periods: int | None = None, preset: str | None = None) -> Self:
+        """The same scenario with another seed, length or strategy preset. Raises ScenarioError."""
+        if seed is None and periods is None and preset is None:
+            return self
         values = self.model_dump(by_alias=True)
         if seed is not None:
             values["scenario"]["seed"] = seed
         if periods is not None:
             values["market"]["periods"] = periods
+        if preset is not None:
+            values["strategy"]["preset"] = preset
         return type(self).from_values(values, "command line")
+
+    def to_toml(self) -> str:
+        """The text of a file that says the same, every default spelled out."""
+        return to_toml(self.model_dump(by_alias=True))
 
     @property
     def region_names(self) -> tuple[str, ...]:

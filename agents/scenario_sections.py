@@ -75,6 +75,11 @@ class MarketSection(Section):
                 f"feed_in_micro {self.feed_in_micro} is above retail_micro {self.retail_micro};"
                 " expected feed_in_micro <= retail_micro, or the grid could be milked"
             )
+        if self.price_rule == "uniform" and self.region_priority == "tie" and self.crossing_fee_micro:
+            raise ValueError(
+                'price_rule "uniform" in the one book of region_priority "tie" cannot carry a crossing fee;'
+                ' expected region_priority = "strict" or crossing_fee_micro = 0'
+            )
         if self.lowest_price_micro > self.highest_price_micro:
             raise ValueError(
                 f"lowest_price_micro {self.lowest_price_micro} is above highest_price_micro"

@@ -1,0 +1,80 @@
+"""The regulator as a Mesa agent: reviews registrations by rule, sets the limits, credits deposits.
+
+Its unlimited ask at the limit price S_r is the contract's own (Huang 2022, section 2.2 (4)); here are its
+decisions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import mesa
+
+from market.orders import Role
+from market.transactions import Decision, Register, Review, SetLimits
+
+if TYPE_CHECKING:
+    from agents.model import MarketModel
+    from market.events import Clearing
+    from mosquitto.keys import KeyPair
+
+
+class Regulator(mesa.Agent):  # type: ignore[misc]  # Mesa ships no types.
+    """Approves who fits the rules, and says why when it refuses."""
+
+    def __init__(self, model: MarketModel, key: KeyPair, cashier: KeyPair) -> None:
+        super().__init__(model)
+        self.market: MarketModel = model
+        self.name = "regulator"
+        self.role = "regulator"
+        self.region = ""
+        self.key = key
+        self.cashier = cashier
+        self.reviewed: Counter[str] = Counter()
+        self.served_wh = 0
+
+    def limits(self) -> SetLimits:
+        """The price limits that the scenario gives it."""
+        market = self.market.scenario.market
+        return SetLimits(
+            ask_limit_micro=market.regulator_limit_micro,
+            lowest_micro=market.lowest_price_micro,
+            highest_micro=market.highest_price_micro,
+        )
+
+    def review(self, account: bytes, registration: Register) -> Review:
+        """Decide about one registration."""
+        objection = objection_to(registration, self.market.scenario.region_names)
+        self.reviewed["refused" if objection else "approved"] += 1
+        decision = Decision.REFUSE if objection else Decision.APPROVE
+        return Review(account=account, decision=decision, reason=objection)
+
+    def hear_clearing(self, clearing: Clearing) -> None:
+        """Take note of how much the standing ask had to serve."""
+        self.served_wh = sum(trade.energy_wh for trade in clearing.trades if trade.sell_order == 0)
+
+
+def objection_to(registration: Register, regions: Collection[str]) -> str:
+    """Why a registration cannot be approved; empty when it can.
+
+    A participant needs a region of this market, somewhere to be paid, and meters that can show what its
+    role does: a seller's must be able to export, a buyer's to import.
+    """
+    if registration.region not in regions:
+        return "no such region"
+    if not registration.settlement_account:
+        return "no settlement account"
+    role = registration.role
+    if role in (Role.REGULATOR, Role.GRID):
+        return "role is reserved"
+    if not registration.meters:
+        return "no meter"
+    imports = sum(meter.max_import_wh for meter in registration.meters)
+    exports = sum(meter.max_export_wh for meter in registration.meters)
+    if role in (Role.CONSUMER, Role.PROSUMER, Role.SPECULATOR) and not imports:
+        return "a buyer's meters must measure import"
+    if role in (Role.PRODUCER, Role.PROSUMER, Role.SPECULATOR) and not exports:
+        return "a seller's meters must measure export"
+    return ""
