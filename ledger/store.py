@@ -77,6 +77,7 @@ class LedgerStore(LedgerReader):
             if counter.count > 0 and (not path.exists() or path.stat().st_size == 0):
                 raise StoreCorrupt(path, f"the file is gone, and {counter.count} transactions with it")
             _check_seal(path)
+            _check_versions(path)
             sums_path(path).unlink(missing_ok=True)  # From here on the file changes.
             with tables.sqlite_errors(path):
                 connection = _connect(path)
@@ -353,6 +354,15 @@ def _check_identity(path: Path, connection: sqlite3.Connection, genesis: Genesis
     if commits < counter.count:
         raise StoreCorrupt(path, f"{counter.count - commits} transactions that were on disk are lost")
     counter.count = commits  # After a power loss the number beside the file may be an old one.
+
+
+def _check_versions(path: Path) -> None:
+    # SQLite takes a file with an unknown write version for read-only, which looks like a full disk.
+    if path.exists():
+        with path.open("rb") as file:
+            versions = file.read(20)[18:]
+        if any(version not in (1, 2) for version in versions):
+            raise StoreCorrupt(path, f"the format versions in the file's header are {versions.hex()}")
 
 
 def _check_seal(path: Path) -> None:
