@@ -45,8 +45,10 @@ _WIDTH_IN: Final = 9.2
 
 
 @contextmanager
-def figure(height_in: float = 3.4, columns: int = 1) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure of the page's width with `columns` axes side by side, in the report's style."""
+def figure(
+    height_in: float = 3.4, *, columns: int = 1, row_heights: tuple[float, ...] = (1,)
+) -> Iterator[tuple[Figure, list[Axes]]]:
+    """A figure of the page's width in the report's style: axes row by row; a column shares its x axis."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -76,7 +78,11 @@ def figure(height_in: float = 3.4, columns: int = 1) -> Iterator[tuple[Figure, l
         # Not pyplot: it keeps every figure alive and looks for a display.
         drawing = Figure(figsize=(_WIDTH_IN, height_in), layout="constrained")
         drawing.patch.set_alpha(0)
-        axes = [drawing.add_subplot(1, columns, index + 1) for index in range(columns)]
+        axes = list(
+            drawing.subplots(
+                len(row_heights), columns, sharex="col", squeeze=False, height_ratios=row_heights
+            ).flat
+        )
         for one in axes:
             one.patch.set_alpha(0)
         yield drawing, axes
