@@ -66,8 +66,9 @@ def render(data: RunData, kpis: Sequence[Kpi], comparison: Comparison | None) ->
         f"{len(deployment.committee)} ledger nodes · seed {deployment.seed}"
     )
     footer = (
-        f"Chain {deployment.chain_id}, pace {deployment.pace}. Made from the CSV files, ledgers and scenario in the "
-        "run folder; gridbazaar report makes it again. Tables: periods.csv, trades.csv, settlements.csv and others."
+        f"Chain {deployment.chain_id}, pace {deployment.pace}. Made from the CSV files, ledgers and scenario of the "
+        "run folder alone; `gridbazaar report` makes it again. All figures are in periods.csv, trades.csv, "
+        "settlements.csv and the tables beside them."
     )
     return page(f"Gridbazaar: {deployment.scenario}", subtitle, _parts(data, kpis, comparison), footer)
 
@@ -92,8 +93,8 @@ def _pictures(data: RunData, comparison: Comparison | None) -> Iterator[Raw]:
             picture(
                 drawing,
                 "Above, the price that sellers received: mean by energy, and the range of all trades. A price "
-                "outside the two tariffs would be worse for one side than the grid. Below, energy traded, and what "
-                "was bid and offered for it.",
+                "outside the two tariffs would be worse for one side than the grid. Below, energy traded, and "
+                "what was bid and offered for it.",
             ),
         )
     busiest = report_plots.busiest_period(data)
