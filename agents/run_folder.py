@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / DEPLOYMENT
 
     @property
+    def committee(self) -> Path:
+        """Names and keys of the committee: all that is needed to verify a certificate or a proof."""
+        return self.path / "committee.json"
+
+    @property
     def keys(self) -> Path:
         """Key files of this run; only the owner may enter."""
         return self.path / "keys"

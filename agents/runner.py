@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -57,7 +56,7 @@ def run_scenario(options: RunOptions) -> RunResult:
     began_s = time.monotonic()
     scenario = Scenario.load(options.scenario_path).changed(seed=options.seed, periods=options.periods)
     own_broker = _broker_address(options.broker) is None
-    folder = RunFolder.create(options.out or _new_folder(scenario.scenario.name), _scenario_text(options))
+    folder = RunFolder.create(options.out or _new_folder(scenario.scenario.name), scenario.to_toml())
     configure_logging("runner", folder.log("runner"))
     interrupt = Interrupt()
     with ExitStack() as stack:
@@ -257,34 +256,6 @@ def _new_folder(name: str) -> Path:
         number += 1
         path = Path("runs") / f"{name}-{stamp}-{number}"
     return path
-
-
-def _scenario_text(options: RunOptions) -> str:
-    """The scenario as run: the file with what the command line changed, comments and all."""
-    text = options.scenario_path.read_text(encoding="utf-8")
-    if options.seed is not None:
-        text = set_value(text, "scenario", "seed", options.seed)
-    if options.periods is not None:
-        text = set_value(text, "market", "periods", options.periods)
-    return text
-
-
-def set_value(text: str, section: str, key: str, value: int) -> str:
-    """TOML text with `key = value` in `[section]`, in place of what stood there, or added."""
-    lines = text.splitlines()
-    header = next(
-        (index for index, line in enumerate(lines) if line.split("#")[0].strip() == f"[{section}]"), None
-    )
-    if not headers:
-        return text.rstrip() + f"\n\n[{section}]\n{key} = {value}\n"
-    for index in range(headers[0] + 1, len(lines)):
-        if lines[index].lstrip().startswith("["):
-            break
-        if re.match(rf"\s*{key}\s*=", lines[index]):
-            lines[index] = f"{key} = {value}"
-            return "\n".join(lines) + "\n"
-    lines.insert(headers[0] + 1, f"{key} = {value}")
-    return "\n".join(lines) + "\n"
 
 
 def _first_period_ms(scenario: Scenario) -> int:
