@@ -16,6 +16,7 @@ from devices.errors import StateError
 from devices.simulated_site import SiteState
 
 _FORMAT: Final = 1
+_LOCK_WAIT_S: Final = 2.0
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS about (format INTEGER NOT NULL, chain_id TEXT NOT NULL, host TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS site (
@@ -42,13 +43,20 @@ class StoredMessage:
 
 
 class DeviceStore:
-    """The state of one device host. Raises StateError when the file is another's or damaged."""
+    """The state of one device host.
+
+    Raises StateError when the file is another's or damaged, or cannot be written. After that the host must
+    end: its memory is ahead of its file, and a restart brings both together.
+    """
 
     def __init__(self, path: Path | None, chain_id: str, host: str) -> None:
         """Open or create. `path` None keeps everything in memory, for simulations."""
         self._name = str(path) if path else "memory"
         try:
-            self._database = sqlite3.connect(path or ":memory:", isolation_level=None)
+            self._database = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=_LOCK_WAIT_S)
+            # Two hosts on one state would sign contradicting readings of one meter. The lock ends with us,
+            # however we end.
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._database.execute("PRAGMA journal_mode = WAL")
             # FULL: a meter that forgets on power loss what it has said would seem to run backwards.
             self._database.execute("PRAGMA synchronous = FULL")
@@ -110,17 +118,25 @@ class DeviceStore:
         self._database.close()
 
     def _transaction(self) -> _Transaction:
-        return _Transaction(self._database)
+        return _Transaction(self._database, self._name)
 
 
 class _Transaction:
-    """BEGIN and COMMIT, or ROLLBACK when the block fails."""
+    """BEGIN and COMMIT, or ROLLBACK when the block fails; what SQLite cannot do is a StateError."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, name: str) -> None:
         self._database = database
+        self._name = name
 
     def __enter__(self) -> None:
         self._database.execute("BEGIN IMMEDIATE")
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._database.execute("COMMIT" if kind is None else "ROLLBACK")
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        try:
+            # A full disk may have rolled back already.
+            if self._database.in_transaction:
+                self._database.execute("COMMIT" if kind is None else "ROLLBACK")
+        except sqlite3.Error as failed:
+            raise StateError(f"{self._name}: device state cannot be written: {failed}") from failed
+        if isinstance(error, sqlite3.Error):
+            raise StateError(f"{self._name}: device state cannot be written: {error}") from error

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,24 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) ->
     with pytest.raises(StateError, match="cannot be read"):
         DeviceStore(path, "c1", "east")
     assert path.read_bytes() == before
+
+
+def test_a_disk_that_is_full_is_a_state_error_and_leaves_the_last_period_whole(tmp_path: Path) -> None:
+    store = DeviceStore(tmp_path / "state", "c1", "east")
+    store.save_period({"m": STATE}, [StoredMessage("a", b"x")])
+    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+    store._database.execute(f"PRAGMA max_page_count = {pages + 1}")
+    with pytest.raises(StateError, match="cannot be written"):
+        store.save_period({"m": replace(STATE, counter=9)}, [StoredMessage("a", bytes(1_000_000))])
+    store.close()
+    again = DeviceStore(tmp_path / "state", "c1", "east")
+    assert again.load_sites() == {"m": STATE}
+    assert again.last_messages() == [StoredMessage("a", b"x")]
+
+
+def test_a_state_serves_one_host_at_a_time(tmp_path: Path) -> None:
+    store = DeviceStore(tmp_path / "state", "c1", "east")
+    with pytest.raises(StateError, match="locked"):
+        DeviceStore(tmp_path / "state", "c1", "east")
+    store.close()
+    DeviceStore(tmp_path / "state", "c1", "east").close()
