@@ -41,7 +41,8 @@ def test_no_battery_makes_energy_or_leaves_its_limits(
     tolerance = 1e-6 * (config.capacity_wh + 1)
     for power_w, hours in wishes:
         flowed_w = battery.dispatch(power_w, hours)
-        assert abs(flowed_w) <= min(abs(power_w), config.power_w) * (1 + 1e-12)
+        # Watts to Wh and back may err in the last bit, which is no small share of a subnormal number.
+        assert abs(flowed_w) <= min(abs(power_w), config.power_w) * (1 + 1e-12) + 1e-12
         assert flowed_w * power_w >= 0
         assert config.soc_min - 1e-9 <= battery.soc <= config.soc_max + 1e-9
     kept_wh = battery.stored_wh - start_wh + battery.losses_wh
