@@ -241,14 +241,16 @@ class LedgerStore(LedgerReader):
                 self._depth -= 1
             return
         parent, self._doomed, self._depth = self._parent, False, 1
+        count, changes = self._counter.count, self._connection.total_changes
         try:
             with tables.sqlite_errors(self._path):
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield
                 if self._doomed:
                     raise StoreError(f"{self._path}: a part of this transaction failed, so all of it is undone")
-                count = self._counter.count + 1
-                self._put_meta("commits", pack_counter(count))
+                if self._connection.total_changes != changes:  # Else there is nothing to wait for.
+                    count += 1
+                    self._put_meta("commits", pack_counter(count))
                 self._connection.execute("COMMIT")
         except BaseException:
             self._parent = parent
@@ -257,7 +259,8 @@ class LedgerStore(LedgerReader):
             raise
         finally:
             self._depth = 0
-        self._counter.write(count)
+        if count != self._counter.count:
+            self._counter.write(count)
 
     def close(self) -> None:
         """Bring everything into the one file, seal it if a key was given, and let go of it."""

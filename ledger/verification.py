@@ -20,8 +20,10 @@ from ledger.certificates import CheckpointCertificate, CommitCertificate
 from ledger.commit_counter import COUNTER_BYTES, counter_path, unpack_counter
 from ledger.committee import Committee
 from ledger.core import RECORD_PREPARED, RECORD_PROPOSAL, decode_signed
-from ledger.errors import CertificateError, StoreError
+from ledger.errors import CertificateError, MessageError, StoreError
+from ledger.evidence import verify_evidence
 from ledger.file_access import is_closed, open_unchanged
+from ledger.messages import TAG_NEW_VIEW
 from ledger.page_sums import check_page_sums, sums_path
 from ledger.records import Checkpoint, StoredBlock
 from mosquitto.codec import STORE_LIMITS, decode
@@ -199,9 +201,7 @@ class _Audit:
         with self.step("table bodies"):
             self._check_bodies(connection)
         with self.step("table evidence"):
-            for record in tables.read_evidence(connection):
-                if not 0 <= record.member < self.committee.quorums.n:
-                    self.wrong("table evidence", f"about member {record.member}, who does not exist")
+            self._check_evidence(connection)
 
     def _check_meta(self, connection: sqlite3.Connection) -> None:
         data = tables.read_meta(connection, "genesis")
@@ -377,11 +377,22 @@ class _Audit:
             except (CodecError, ValueError) as error:
                 self.wrong(where, f"cannot be read: {error}")
                 continue
-            voters.add(signed.replica)
+            if record.kind != TAG_NEW_VIEW:  # A backup keeps the new view of its primary.
+                voters.add(signed.replica)
             if not self.committee.check_vote(signed.replica, signed.body, signed.signature):
                 self.wrong(where, f"not signed by member {signed.replica}")
         if len(voters) > 1:
             self.wrong("table votes", f"votes of members {sorted(voters)}, a replica keeps only its own")
+
+    def _check_evidence(self, connection: sqlite3.Connection) -> None:
+        for record in tables.read_evidence(connection):
+            try:
+                convicted = verify_evidence(record.data, self.committee)
+            except MessageError as error:
+                self.wrong("table evidence", f"against member {record.member}: {error}")
+                continue
+            if convicted != record.member:
+                self.wrong("table evidence", f"against member {record.member}, but it convicts member {convicted}")
 
     def _check_bodies(self, connection: sqlite3.Connection) -> None:
         checker = self.make_application()

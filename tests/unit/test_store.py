@@ -185,6 +185,18 @@ class TestOnDisk:
         assert store.last_height == 1
         store.close()
 
+    def test_a_batch_that_keeps_nothing_writes_nothing(self, tmp_path: Path, chain: Chain) -> None:
+        # A replica drains its inbox in batches, and most messages change nothing on disk.
+        store = LedgerStore.open(tmp_path / "ledger.sqlite", chain.genesis)
+        store.save_votes([vote(2, 0, 1)])
+        before = [(file.name, file.read_bytes()) for file in sorted(tmp_path.iterdir()) if "-shm" not in file.name]
+        with store.batch():
+            store.save_votes([vote(2, 0, 1)])
+            store.discard_votes_below(1)
+        after = [(file.name, file.read_bytes()) for file in sorted(tmp_path.iterdir()) if "-shm" not in file.name]
+        assert before == after
+        store.close()
+
     def test_a_ledger_cannot_be_open_twice(self, tmp_path: Path, chain: Chain) -> None:
         store = LedgerStore.open(tmp_path / "ledger.sqlite", chain.genesis)
         with pytest.raises(StoreError, match="another process"):

@@ -17,7 +17,7 @@ from ledger import tables
 from ledger.certificates import CommitCertificate, commit_statement
 from ledger.commit_counter import counter_path
 from ledger.page_sums import sums_path
-from ledger.records import BodyRecord, StoredBlock, VoteRecord
+from ledger.records import BodyRecord, EvidenceRecord, StoredBlock, VoteRecord
 from ledger.store import LedgerStore
 from ledger.verification import VerificationReport, verify_chain
 from mosquitto.codec import encode
@@ -239,6 +239,29 @@ class TestForgedBlocks:
         assert "votes of members [0, 1]" in found
         assert "table votes, (kind, view, sequence) (3, 0, 5): not signed by member 1" in found
         assert "(3, 0, 6): cannot be read" in found
+
+
+class TestEvidence:
+    def test_evidence_that_convicts_passes_and_evidence_that_does_not_is_found(
+        self, path: Path, chain: Chain
+    ) -> None:
+        votes = []
+        for block_hash in (b"\x01" * 32, b"\x02" * 32):
+            body = commit_statement(0, 3, block_hash)
+            votes.append(encode((2, body, sign(chain.keys[2], Kind.CONSENSUS, CHAIN_ID, body).signature)))
+        proof = EvidenceRecord(member=2, kind=3, view=0, sequence=3, data=encode(tuple(votes)))
+        store = LedgerStore.open(path, chain.genesis)
+        store.save_evidence(proof)
+        store.close()
+        assert audit(path, chain).ok
+        store = LedgerStore.open(path, chain.genesis)
+        store.save_evidence(replace(proof, member=1))
+        store.save_evidence(replace(proof, sequence=4, data=encode((votes[0], votes[0]))))
+        store.close()
+        found = serious(audit(path, chain))
+        assert len(found) == 2
+        assert "against member 1, but it convicts member 2" in found[0]
+        assert "two different messages" in found[1]
 
 
 class TestGaps:
