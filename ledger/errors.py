@@ -6,6 +6,7 @@
     + StoreMismatch        a sound file, but of another chain, or of another version of this program
     + StoreFull            the disk refused a write: nothing of the transaction was kept
     + VoteConflict         a second, different vote for one (kind, view, sequence) was about to be kept
+  - StateMismatch          the application does not come to the state that the ledger has
   - DataError              bytes from a peer, a file or a person are not what they claim to be
     + BlockError           not a block, header or stored record
     + CertificateError     a certificate that does not hold
@@ -49,6 +50,10 @@ class VoteConflict(StoreError):  # noqa: N818
 
     To send it would be equivocation, so whoever sees this has a bug and must stop.
     """
+
+
+class StateMismatch(LedgerError):  # noqa: N818
+    """The application, started from the same bytes, does not come to the state that the ledger has kept."""
 
 
 class DataError(LedgerError):

@@ -1,0 +1,420 @@
+"""The shell around a replica: bus, store, application and clock, on one thread.
+
+It opens what arrives, hands it to the replica and performs the effects in order. What one drain of the inbox
+makes the replica keep is one transaction on disk, and only when that is there does anything leave.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, assert_never
+
+from ledger import boot
+from ledger.application import Admitted, Application, Execution, Refused
+from ledger.blocks import Header
+from ledger.committee import Committee
+from ledger.config import ReplicaConfig
+from ledger.core import encode_signed
+from ledger.crypto import CommitteeCrypto
+from ledger.donor import blocks_from, snapshot_part
+from ledger.effects import (
+    Broadcast,
+    CancelTimer,
+    Effect,
+    Execute,
+    FinishRecovery,
+    Halt,
+    InstallSnapshot,
+    KeepCheckpoint,
+    Persist,
+    RecordEvidence,
+    Send,
+    SendBlocks,
+    SendSnapshot,
+    SetTimer,
+    TakeCheckpoint,
+    Timer,
+)
+from ledger.errors import DataError
+from ledger.evidence import place_of
+from ledger.messages import Commit, Message, Prepare, Signed, decode_message
+from ledger.node_status import Latencies, NodeStatus, Refusals
+from ledger.records import BodyRecord, Checkpoint, EvidenceRecord, Store, StoredBlock, VoteRecord
+from ledger.replica import Replica
+from ledger.wire import EVERYONE, decode_packet, encode_packets
+from mosquitto.batch import decode_batch
+from mosquitto.bus import Bus, BusMessage
+from mosquitto.codec import encode
+from mosquitto.envelope import Kind, parse
+from mosquitto.errors import NetworkError
+from mosquitto.keys import KeyPair
+from mosquitto.topics import Topics
+
+_SNAPSHOTS_HELD: Final = 4
+
+BlockHandler = Callable[[StoredBlock, Execution], None]
+"""Called after a block is on disk, in order of heights."""
+
+log = logging.getLogger("ledger.driver")
+
+
+class ReplicaDriver:
+    """One ledger node's consensus. `poll` does everything; nothing happens on other threads.
+
+    * `clock_ms`: time in ms since 1970 UTC. On a virtual network hand in its time, and register `tick`
+      with it, since timers then only run out when somebody moves that clock.
+    * `on_block(stored, execution)`: called when a block is executed and on disk.
+    * Raises at once what only an operator can mend: StoreError and its kind, StateMismatch.
+    """
+
+    def __init__(
+        self,
+        *,
+        committee: Committee,
+        key: KeyPair,
+        config: ReplicaConfig,
+        application: Application,
+        store: Store,
+        bus: Bus,
+        clock_ms: Callable[[], int],
+        on_block: BlockHandler | None = None,
+    ) -> None:
+        if config.n != len(committee.members):
+            raise ValueError(f"config.n must be the committee's {len(committee.members)}, was {config.n}")
+        self.committee = committee
+        self.config = config
+        self.application = application
+        self.store = store
+        self.bus = bus
+        self.topics = Topics(committee.chain_id)
+        self.refusals = Refusals()
+        self.latencies = Latencies()
+        self._crypto = CommitteeCrypto(committee, key)
+        self.index = self._crypto.index
+        self.name = committee.members[self.index].name
+        self._clock_ms = clock_ms
+        self._on_block = on_block
+        self._snapshots: dict[int, bytes] = {}
+        memory = boot.load(store, application, config.checkpoint_interval, self._hold_snapshot)
+        self.replica = Replica(config, self.index, self._crypto, application, memory)
+        self._timers: dict[Timer, int] = {}
+        self._inbox: list[BusMessage] = []
+        self._votes: list[VoteRecord] = []
+        self._bodies: list[BodyRecord] = []
+        self._outgoing: list[tuple[int, bytes]] = []
+        self._finished: list[tuple[StoredBlock, Execution]] = []
+        self._evidence_count = len(store.evidence())
+        self._effects: deque[Effect] = deque()
+        self._performing = False
+        self._polling = False
+        self._draining = False
+
+    # --- Running --------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Subscribe, and say where this replica stands."""
+        topics = self.topics
+        self.bus.subscribe(topics.every_consensus(), self._receive)
+        for wanted in (topics.every_transactions(), topics.clock(), topics.every_reading()):
+            self.bus.subscribe(wanted, self._receive)
+        self._drain(lambda: self._perform(self.replica.start(self._clock_ms())))
+
+    def poll(self, timeout_s: float) -> int:
+        """Wait up to `timeout_s` for messages, handle all that came, and what fell due meanwhile."""
+        self._polling = True
+        try:
+            count = self.bus.poll(min(timeout_s, self._until_timer_s(timeout_s)))
+        finally:
+            self._polling = False
+        self.tick(self._clock_ms())
+        return count
+
+    def tick(self, now_ms: int) -> None:
+        """Handle the inbox and the timers that have run out."""
+        due = [timer for timer, deadline_ms in sorted(self._timers.items()) if deadline_ms <= now_ms]
+        if not due and not self._inbox:
+            return
+
+        def run() -> None:
+            self._handle_inbox()
+            for timer in due:
+                if self._timers.get(timer, now_ms + 1) <= now_ms:
+                    del self._timers[timer]
+                    self._perform(self.replica.on_timer(timer, now_ms))
+
+        self._drain(run)
+
+    def submit(self, transactions: Sequence[bytes]) -> None:
+        """Take transactions from this process, as if they had come over the bus; only this replica sees them."""
+        self._drain(lambda: self._take(transactions, self.name))
+
+    def close(self) -> None:
+        """Let go of the store. The bus belongs to the caller."""
+        self.store.close()
+
+    def status(self) -> NodeStatus:
+        """Where this node stands."""
+        core = self.replica.core
+        return NodeStatus(
+            name=self.name,
+            view=core.view,
+            active=core.active,
+            primary=self.committee.members[core.primary].name,
+            height=core.tip.height,
+            block_hash=core.tip.hash,
+            state_root=core.tip.state_root,
+            period=core.tip.period,
+            stable_height=core.low,
+            recovering=core.recovering,
+            halted=core.halted,
+            pool_count=len(core.pool),
+            pool_bytes=core.pool.bytes,
+            log_entries=len(core.log),
+            transactions_executed=core.executed_count,
+            commit_latency_ms_median=self.latencies.median_ms,
+            commit_latency_ms_max=self.latencies.max_ms,
+            evidence_count=self._evidence_count,
+            refused=dict(sorted((self.refusals.counts + core.pool.refused).items())),
+            counters=dict(sorted(core.counters.items())),
+        )
+
+    def _until_timer_s(self, timeout_s: float) -> float:
+        if not self._timers:
+            return timeout_s
+        return max(0.0, (min(self._timers.values()) - self._clock_ms()) / 1000)
+
+    # --- Drains ---------------------------------------------------------------------------------------
+
+    def _receive(self, message: BusMessage) -> None:
+        self._inbox.append(message)
+        # Inside of our own poll the rest of what has arrived shares one write to disk. When someone else
+        # drives the bus, nobody calls us afterwards.
+        if not self._polling and not self._draining:
+            self._drain(self._handle_inbox)
+
+    def _drain(self, work: Callable[[], None]) -> None:
+        """Do `work`, make what it keeps durable at once, then let out what it sends."""
+        assert not self._draining
+        self._draining = True
+        try:
+            with self.store.batch():
+                work()
+                self.store.save_votes(self._votes, self._bodies)
+            finished, self._finished = self._finished, []
+            outgoing, self._outgoing = self._outgoing, []
+        finally:
+            self._draining = False
+            self._votes, self._bodies = [], []
+        for packet in encode_packets(outgoing):
+            self.bus.publish(self.topics.consensus(self.name), packet, qos=0)
+        for stored, execution in finished:
+            if self._on_block is not None:
+                self._on_block(stored, execution)
+
+    def _handle_inbox(self) -> None:
+        while self._inbox:
+            messages, self._inbox = self._inbox, []
+            own_topic = self.topics.consensus(self.name)
+            consensus_prefix = self.topics.consensus("x")[:-1]
+            for message in messages:
+                if message.topic == own_topic:
+                    continue
+                source = self.topics.sender(message.topic)
+                if message.topic.startswith(consensus_prefix):
+                    self._handle_packet(message.payload, source)
+                else:
+                    self._handle_batch(message.payload, source)
+
+    # --- Messages -------------------------------------------------------------------------------------
+
+    def _refuse(self, reason: str, source: str) -> None:
+        if self.refusals.add(reason, source):
+            log.warning("refused", extra={"fields": {"reason": reason, "source": source, "node": self.name}})
+
+    def _handle_packet(self, payload: bytes, source: str) -> None:
+        try:
+            packet = decode_packet(payload)
+        except NetworkError:
+            self._refuse("not a packet", source)
+            return
+        if packet.recipient not in (EVERYONE, self.index):
+            return
+        for envelope in packet.envelopes:
+            signed = self._open(envelope, source)
+            if signed is not None:
+                self._perform(self.replica.on_message(signed, self._clock_ms()))
+
+    def _open(self, data: bytes, source: str) -> Signed | None:
+        """A consensus message of a member whose signature holds, whatever topic it came on."""
+        try:
+            envelope = parse(data)
+            if envelope.kind is not Kind.CONSENSUS or envelope.chain_id != self.committee.chain_id:
+                self._refuse("another kind or chain", source)
+                return None
+            replica = self.committee.index_of(envelope.signer)
+            if replica is None:
+                self._refuse("not a member", source)
+                return None
+            if replica == self.index:
+                return None
+            message = decode_message(envelope.body)
+        except (NetworkError, DataError):
+            self._refuse("not a consensus message", source)
+            return None
+        if self._is_late(message):
+            return None
+        if not self._crypto.check(replica, envelope.body, envelope.signature):
+            self._refuse("wrong signature", source)
+            return None
+        return Signed(message=message, replica=replica, body=envelope.body, signature=envelope.signature)
+
+    def _is_late(self, message: Message) -> bool:
+        """Votes for executed blocks change nothing, and a quarter of all votes is late: skip the signature."""
+        return isinstance(message, Prepare | Commit) and message.sequence <= self.replica.tip.height
+
+    def _handle_batch(self, payload: bytes, source: str) -> None:
+        try:
+            transactions = decode_batch(payload)
+        except NetworkError:
+            self._refuse("not a batch", source)
+            return
+        self._take(transactions, source)
+
+    def _take(self, transactions: Sequence[bytes], source: str) -> None:
+        admitted: list[Admitted] = []
+        for transaction in transactions:
+            checked = self.application.check(transaction)
+            refused = checked if isinstance(checked, Refused) else self.application.screen(checked)
+            if refused is not None:
+                self._refuse(refused.reason, source)
+            elif isinstance(checked, Admitted):
+                admitted.append(checked)
+        if admitted:
+            self._perform(self.replica.on_transactions(admitted, self._clock_ms()))
+
+    # --- Effects --------------------------------------------------------------------------------------
+
+    def _perform(self, effects: list[Effect]) -> None:
+        # A queue, not recursion: executing a block answers with effects, and hundreds may follow each other.
+        self._effects.extend(effects)
+        if self._performing:
+            return
+        self._performing = True
+        try:
+            while self._effects:
+                self._perform_one(self._effects.popleft())
+        finally:
+            self._performing = False
+
+    def _perform_one(self, effect: Effect) -> None:  # noqa: PLR0912 (one case an effect)
+        match effect:
+            case Persist(votes=votes, bodies=bodies):
+                self._votes.extend(votes)
+                self._bodies.extend(bodies)
+            case Broadcast(signed=signed):
+                self._send(EVERYONE, signed)
+            case Send(replica=replica, signed=signed):
+                self._send(replica, signed)
+            case Execute():
+                self._execute(effect)
+            case TakeCheckpoint(height=height):
+                self._hold_snapshot(height, self.application.snapshot())
+            case KeepCheckpoint():
+                self._keep_checkpoint(effect)
+            case SendBlocks(replica=replica, start=start):
+                self._answer(replica, blocks_from(self.store, start))
+            case SendSnapshot(replica=replica, height=height, index=index):
+                self._answer(replica, snapshot_part(self.store, height, index))
+            case InstallSnapshot():
+                self._install(effect)
+            case SetTimer(timer=timer, delay_ms=delay_ms):
+                self._timers[timer] = self._clock_ms() + delay_ms
+            case CancelTimer(timer=timer):
+                self._timers.pop(timer, None)
+            case RecordEvidence():
+                self._record(effect)
+            case FinishRecovery():
+                self.store.finish_recovery()
+                log.info("recovery finished", extra={"fields": {"node": self.name}})
+            case Halt(reason=reason):
+                log.error("halted", extra={"fields": {"node": self.name, "reason": reason}})
+            case _:
+                assert_never(effect)
+
+    def _send(self, recipient: int, signed: Signed) -> None:
+        envelope = self._crypto.envelope(signed.replica, signed.body, signed.signature)
+        self._outgoing.append((recipient, envelope))
+
+    def _execute(self, effect: Execute) -> None:
+        block = effect.block
+        execution = self.application.execute(block.height, block.header.time_ms, block.transactions)
+        stored = StoredBlock(
+            block=block,
+            certificate=effect.certificate,
+            ids=tuple(admitted.id for admitted in effect.transactions),
+            receipts=execution.receipts,
+            state_root=execution.state_root,
+        )
+        self.store.append_block(stored)
+        now_ms = self._clock_ms()
+        self.latencies.add(now_ms - block.header.time_ms)
+        self._finished.append((stored, execution))
+        self._perform(
+            self.replica.on_executed(
+                block.header,
+                execution.state_root,
+                execution.period,
+                effect.transactions,
+                effect.certificate,
+                now_ms,
+            )
+        )
+
+    def _hold_snapshot(self, height: int, snapshot: bytes) -> None:
+        self._snapshots[height] = snapshot
+        while len(self._snapshots) > _SNAPSHOTS_HELD:
+            del self._snapshots[min(self._snapshots)]
+
+    def _keep_checkpoint(self, effect: KeepCheckpoint) -> None:
+        certificate = effect.certificate
+        snapshot = self._snapshots.pop(certificate.sequence, None)
+        header: Header | None = self.store.header(certificate.sequence)
+        for height in [height for height in self._snapshots if height < certificate.sequence]:
+            del self._snapshots[height]
+        if snapshot is None or header is None:
+            return
+        self.store.save_checkpoint(Checkpoint(header=header, certificate=certificate, snapshot=snapshot))
+        self.store.discard_votes_below(certificate.sequence + 1, effect.view)
+
+    def _answer(self, replica: int, message: Message | None) -> None:
+        if message is not None:
+            self._send(replica, self.replica.core.sign(message))
+
+    def _install(self, effect: InstallSnapshot) -> None:
+        certificate = effect.certificate
+        installed = self.application.restore(effect.snapshot, certificate.state_root)
+        if installed:
+            checkpoint = Checkpoint(header=effect.header, certificate=certificate, snapshot=effect.snapshot)
+            self.store.install_snapshot(checkpoint)
+        self._perform(
+            self.replica.on_installed(
+                effect.header,
+                certificate,
+                installed=installed,
+                period=self.application.period(),
+                now_ms=self._clock_ms(),
+            )
+        )
+
+    def _record(self, effect: RecordEvidence) -> None:
+        first, second = effect.first, effect.second
+        kind, view, sequence = place_of(first.message)
+        data = encode((encode_signed(first), encode_signed(second)))
+        self.store.save_evidence(
+            EvidenceRecord(member=first.replica, kind=kind, view=view, sequence=sequence, data=data)
+        )
+        self._evidence_count = len(self.store.evidence())
+        fields = {"node": self.name, "replica": self.committee.members[first.replica].name, "view": view}
+        log.error("equivocation", extra={"fields": {**fields, "sequence": sequence}})
