@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from market.events import Clearing, Settlement
     from market.receipts import Receipt
     from market.transactions import Transaction
-
     from mosquitto.keys import KeyPair
 
 OPEN = "open"

@@ -52,7 +52,13 @@ def write_kpis(data: RunData, kpis: Iterable[Kpi]) -> None:
         "complete": data.is_complete,
         "missing": data.missing,
         "kpis": {
-            kpi.key: {"value": _plain(kpi.value), "unit": kpi.unit, "definition": kpi.definition} for kpi in kpis
+            kpi.key: {
+                "value": _plain(kpi.value),
+                "unit": kpi.unit,
+                "label": kpi.label,
+                "definition": kpi.definition,
+            }
+            for kpi in kpis
         },
     }
     write_atomically(data.folder.kpis_json, json.dumps(document, indent=1, ensure_ascii=False) + "\n")

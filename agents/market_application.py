@@ -155,7 +155,7 @@ class MarketApplication:
 
     def _look_for_violations(self, height: int) -> None:
         try:
-            check_invariants(self.config, self._state)
+            check_invariants(self._state)
         except AssertionError as error:
             self.violations.append(f"block {height}: {error}")
 

@@ -8,7 +8,7 @@ agents' decisions for the same seed.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -174,7 +174,7 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
         self.highest_micro: int | None = None
         self.trades = self.traded_wh = self.regulator_wh = self.bid_wh = self.offered_wh = 0
         self.import_wh = self.export_wh = self.refused = 0
-        self._settled = -1
+        self._unsettled: deque[int] = deque()
 
     def step(self) -> None:
         """One trading period: decide, order, wait for the clearing and the settlement, learn, collect."""
@@ -185,8 +185,7 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
         self._order()
         self.exchange.ready(self.period, "open")
         self._hear_clearing(self.exchange.wait_clearing(self.period))
-        for period in self._periods_to_settle():
-            self._hear_settlement(self.exchange.wait_settlement(period))
+        self._settle()
         self.datacollector.collect(self)
         if self._records is not None:
             self._records.append(self.period, self.traders)
@@ -263,17 +262,18 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
         own = [rows[account] for account in self._by_account if account in rows]
         self.import_wh = sum(row.import_wh for row in own)
         self.export_wh = sum(row.export_wh for row in own)
-        self._settled = settlement.period
 
-    def _periods_to_settle(self) -> range:
-        """Which settlements to wait for: in lockstep this period's.
+    def _settle(self) -> None:
+        """Wait for the settlements that are due: in lockstep this period's.
 
         On the clock a period is delivered while the next one trades, so waiting for its settlement would
-        miss that trade: only the one before is due, and at the end all.
+        miss that trade: only those before are due, and at the end all.
         """
+        self._unsettled.append(self.period)
         is_last = self.period + 1 >= self.scenario.market.periods
         lag = 0 if is_last or self.scenario.market.pace == "lockstep" else 1
-        return range(self._settled + 1 if self._settled >= 0 else self.period, self.period + 1 - lag)
+        while len(self._unsettled) > lag:
+            self._hear_settlement(self.exchange.wait_settlement(self._unsettled.popleft()))
 
     def _forecasts(self) -> Callable[[Participant], SiteForecast]:
         section = self.scenario.forecast

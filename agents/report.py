@@ -50,7 +50,8 @@ def _comparison(data: RunData) -> Comparison | None:
     try:
         return compare(data)
     except ConfigurationError as error:
-        data.missing.append(f"No comparison with a day without a market: {error}")
+        first = str(error).splitlines()[0]
+        data.missing.append(f"No comparison with a day without a market: {first}")
         return None
 
 
@@ -66,8 +67,8 @@ def render(data: RunData, kpis: Sequence[Kpi], comparison: Comparison | None) ->
         f"{len(deployment.committee)} ledger nodes · seed {deployment.seed}"
     )
     footer = (
-        f"Chain {deployment.chain_id}, pace {deployment.pace}. Made from the CSV files, ledgers and scenario of the "
-        "run folder alone; `gridbazaar report` makes it again. All figures are in periods.csv, trades.csv, "
+        f"Chain {deployment.chain_id}, pace {deployment.pace}. Made from the CSV files, ledgers and scenario of "
+        "the run folder alone; `gridbazaar report` makes it again. All figures are in periods.csv, trades.csv, "
         "settlements.csv and the tables beside them."
     )
     return page(f"Gridbazaar: {deployment.scenario}", subtitle, _parts(data, kpis, comparison), footer)

@@ -34,12 +34,13 @@ section { padding: 18px 20px; margin: 14px 0; }
 section.missing { border-left: 4px solid var(--bad); }
 figure { margin: 8px 0 0; overflow-x: auto; }
 figure svg { display: block; width: 100%; height: auto; min-width: 560px; }
-figcaption { font-size: 0.88rem; margin-top: 6px; max-width: 80ch; }
+figcaption { font-size: 0.88rem; margin-top: 6px; max-width: 100ch; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
 th, td { text-align: left; padding: 5px 12px 5px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; }
 td.code { font-family: ui-monospace, SFMono-Regular, Menlo, "DejaVu Sans Mono", monospace; font-size: 0.8rem;
   overflow-wrap: anywhere; }
 tr.group td { padding-top: 14px; font-weight: 650; border-bottom-color: var(--soft); }

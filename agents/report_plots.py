@@ -101,7 +101,7 @@ def supply_and_demand(data: RunData, period: int) -> str | None:
         high = data.periods.numbers("highest_price_micro")[row][0] / 1e6
         axes.axhspan(low, high, color=svg.PRICE, alpha=0.15, lw=0, label="prices paid to sellers")
         axes.annotate(
-            f"traded {traded:,.1f} kWh", (traded, 1), xycoords=("data", "axes fraction"), xytext=(4, -10),
+            f"traded {traded:,.1f} kWh", (traded, 0), xycoords=("data", "axes fraction"), xytext=(4, 6),
             textcoords="offset points", fontsize=8.5, color=svg.SOFT,
         )  # fmt: skip
         axes.set_xlim(0, longest * 1.05)
