@@ -185,7 +185,8 @@ def _account_key(deployment: Deployment, who: str) -> bytes:
     if len(key) != 32:
         some = ", ".join(sorted(deployment.names.values())[:8])
         raise ConfigurationError(
-            f"account {who!r}: nobody is called that; expected a name such as {some}, or a public key (64 hex digits)"
+            f"account {who!r}: nobody is called that; expected a name such as {some},"
+            " or a public key of 64 hexadecimal digits"
         )
     return key
 

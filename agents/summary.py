@@ -23,7 +23,8 @@ def print_summary(result: RunResult) -> None:
     folder = RunFolder(result.folder)
     ended = "Stopped" if result.interrupted else "Done"
     click.echo(
-        f"{ended} after {result.seconds:.1f} s: {result.periods_settled} periods settled, {result.trades:,} trades."
+        f"{ended} after {result.seconds:.1f} s:"
+        f" {result.periods_settled} periods settled, {result.trades:,} trades."
     )
     click.echo()
     for name, words in summary_lines(folder):

@@ -13,7 +13,9 @@ from agents.run_folder import RunFolder
 @click.command(name="agents")
 @run_argument
 def command(run: Path) -> None:
-    """Run the market's agents of a run folder until the last period is settled.
+    """Run the market's agents of a run folder.
+
+    They end when the last period is settled.
 
     \b
     Example:

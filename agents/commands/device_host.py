@@ -14,7 +14,9 @@ from agents.run_folder import RunFolder
 @run_argument
 @click.argument("region")
 def command(run: Path, region: str) -> None:
-    """Run the meters and inverters of one region of a run folder until told to stop.
+    """Run the meters and inverters of one region.
+
+    They run until they are told to stop.
 
     \b
     Example:

@@ -14,9 +14,9 @@ from agents.run_folder import RunFolder
 @run_argument
 @click.argument("name")
 def command(run: Path, name: str) -> None:
-    """Run one ledger node of a run folder until it is told to stop.
+    """Run one ledger node of a run folder.
 
-    NAME is a committee member in RUN/deployment.json; its key is RUN/keys/NAME.key.
+    It runs until it is told to stop. NAME is a committee member in RUN/deployment.json; its key is RUN/keys/NAME.key.
 
     \b
     Example:
