@@ -7,7 +7,7 @@ again. The file is never changed; one that was not closed cleanly is copied firs
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,8 @@ class VerificationReport:
     """What an audit of one ledger file gave.
 
     `height`, `block_hash`, `state_root`: the last block that was verified and executed, and the state after
-    it. `blocks`, `transactions`: how many were executed.
+    it. `blocks`, `transactions`: how many were executed. `places`: block hash and state root after it for
+    every height that was verified, to compare with other nodes'.
     """
 
     path: Path
@@ -66,6 +67,7 @@ class VerificationReport:
     blocks: int
     transactions: int
     findings: tuple[Finding, ...]
+    places: Mapping[int, tuple[bytes, bytes]]
 
     @property
     def ok(self) -> bool:
@@ -119,7 +121,7 @@ class _Audit:
         self.blocks = 0
         self.transactions = 0
         self.seen: dict[bytes, int] = {}
-        self.roots = {0: (genesis.header.hash, genesis.state_root)}
+        self.places = {0: (genesis.header.hash, genesis.state_root)}
         self.owner: int | None = None
 
     def report(self) -> VerificationReport:
@@ -131,6 +133,7 @@ class _Audit:
             blocks=self.blocks,
             transactions=self.transactions,
             findings=tuple(self.findings),
+            places=self.places,
         )
 
     def wrong(self, where: str, problem: str, *, file: Path | None = None, serious: bool = True) -> None:
@@ -264,6 +267,7 @@ class _Audit:
             return
         self.application = application
         self.executed, self.state_root = checkpoint.header, root
+        self.places[checkpoint.height] = (checkpoint.header.hash, root)
 
     def _finish_at_snapshot(self, checkpoints: dict[int, tuple[Checkpoint, bool]]) -> None:
         """The replica may have installed a snapshot and not appended a block since."""
@@ -329,7 +333,7 @@ class _Audit:
         if execution.state_root != stored.state_root:
             self.wrong(where, "executing it again gives another state root than is kept")
         self.executed, self.state_root = header, execution.state_root
-        self.roots[stored.height] = (header.hash, execution.state_root)
+        self.places[stored.height] = (header.hash, execution.state_root)
         self.blocks += 1
         self.transactions += len(stored.ids)
         if self.after_block is not None:
@@ -362,7 +366,7 @@ class _Audit:
                 self.wrong(where, problem)
             if not self.make_application().restore(checkpoint.snapshot, certificate.state_root):
                 self.wrong(where, "its snapshot does not have the certified state root")
-            if height in self.roots and self.roots[height] != (certificate.block_hash, certificate.state_root):
+            if height in self.places and self.places[height] != (certificate.block_hash, certificate.state_root):
                 self.wrong(where, "it certifies another block or state than executing the chain gives")
 
     def _check_votes(self, connection: sqlite3.Connection) -> None:
