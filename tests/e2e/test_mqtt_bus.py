@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import signal
 import socket
@@ -12,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from mosquitto.address import CA_FILE_VARIABLE, BrokerAddress
-from mosquitto.broker import BrokerProcess
+from mosquitto.address import CA_FILE_VARIABLE, PASSWORD_VARIABLE, BrokerAddress
+from mosquitto.broker import BrokerProcess, configuration
+from mosquitto.broker import free_port as closed_port
 from mosquitto.bus import PAYLOAD_BYTES_MAX, BusMessage
 from mosquitto.errors import BrokerError
 from mosquitto.install import require_broker
@@ -21,6 +24,14 @@ from mosquitto.mqtt_bus import MqttBus
 
 pytestmark = pytest.mark.e2e
 LIMIT_S = 20.0
+
+
+def start_with(folder: Path, text: str) -> subprocess.Popen[bytes]:
+    """A broker with a configuration of the test's own. The bus waits for it, so we need not."""
+    (folder / "own.conf").write_text(text)
+    binary = require_broker()
+    command = [binary.path, "-c", folder / "own.conf"]
+    return subprocess.Popen(command, env={**os.environ, **binary.environment}, stderr=subprocess.DEVNULL)
 
 
 class Buses:
@@ -331,14 +342,8 @@ def test_over_tls_only_a_broker_with_the_right_certificate_is_believed(
     for name in ("server", "stranger"):
         files = ["-keyout", str(tmp_path / f"{name}.key"), "-out", str(tmp_path / f"{name}.pem")]
         subprocess.run([*openssl, *names, *files, "-days", "2"], check=True, capture_output=True)
-    process = BrokerProcess(tmp_path / "broker")
-    with process:
-        pass  # Writes the configuration; a TLS listener is added to it below.
-    text = (tmp_path / "broker" / "mosquitto.conf").read_text()
-    text += f"listener {free_port} 127.0.0.1\ncertfile {tmp_path}/server.pem\nkeyfile {tmp_path}/server.key\n"
-    (tmp_path / "tls.conf").write_text(text)
-    binary = require_broker()
-    server = subprocess.Popen([binary.path, "-c", tmp_path / "tls.conf"], env={**os.environ, **binary.environment})
+    extra = f"listener {free_port} 127.0.0.1\ncertfile {tmp_path}/server.pem\nkeyfile {tmp_path}/server.key\n"
+    server = start_with(tmp_path, configuration(tmp_path, closed_port()) + extra)
     try:
         address = BrokerAddress.parse(f"mqtts://localhost:{free_port}")
         monkeypatch.setenv(CA_FILE_VARIABLE, str(tmp_path / "server.pem"))
@@ -358,3 +363,35 @@ def test_over_tls_only_a_broker_with_the_right_certificate_is_believed(
     finally:
         server.terminate()
         server.wait()
+
+
+def test_a_wrong_password_is_refused_a_right_one_accepted_and_none_is_ever_shown(
+    tmp_path: Path,
+    free_port: int,
+    buses: Buses,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "passwords").write_text(password_line("meter", "right-secret"))
+    text = configuration(tmp_path, free_port).replace("allow_anonymous true", "allow_anonymous false")
+    server = start_with(tmp_path, text + f"password_file {tmp_path / 'passwords'}\n")
+    try:
+        address = BrokerAddress.parse(f"mqtt://meter@127.0.0.1:{free_port}")
+        monkeypatch.setenv(PASSWORD_VARIABLE, "wrong-secret")
+        wrong = buses.add(MqttBus([address], "wrong"), connect=False)
+        buses.until(lambda: "refuses us" in wrong.describe())
+        monkeypatch.setenv(PASSWORD_VARIABLE, "right-secret")
+        right = buses.add(MqttBus([address], "right"))
+        assert not wrong.is_connected
+        shown = caplog.text + wrong.describe() + right.describe() + repr(vars(right._links[0]))
+        assert "secret" not in shown
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def password_line(user: str, password: str) -> str:
+    """A line of mosquitto's password file, whose own tool is not part of an unpacked broker."""
+    salt = bytes(range(12))
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
+    return f"{user}:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
