@@ -6,9 +6,10 @@ what it has left. The regulator's unlimited ask stands in the list, last among e
 
 With region priority `strict` each region is matched within itself first, and what is left across regions,
 where a bid must reach ask plus crossing fee. The regulator's ask stands in that second book alone: in the
-first it would be served before a neighbour region's cheaper energy. With `tie` there is one book, and each
-bid takes the ask that is cheapest delivered, its own region's among equals. Strict gives more volume and
-less surplus than one book: a local pair may trade energy that a dearer bid elsewhere would have taken.
+first it would be served before a neighbour region's cheaper energy. Asks above its price stand behind it
+all the same. With `tie` there is one book, and each bid takes the ask that is cheapest delivered, its own
+region's among equals. Strict gives more volume and less surplus than one book: a local pair may trade
+energy that a dearer bid elsewhere would have taken.
 
 A bid's price is the most the buyer pays, fee included. Sorting dominates: O(n log n).
 """
@@ -76,14 +77,26 @@ def _strict(bids: list[Order], asks: list[Order], left: dict[int, int], rules: C
         asks_of[ask.region].append(ask)
     trades: list[Match] = []
     for region in sorted(bids_of.keys() & asks_of.keys()):
-        trades += _merge(bids_of[region], asks_of[region], left, 0, rules.price_rule)
-    # What a region has left no longer crosses within it, so only pairs of two regions can match here.
+        trades += _within(bids_of[region], asks_of[region], left, rules)
+    # What a region has left no longer crosses within it, or only beyond the standing ask, which never runs
+    # out: so only pairs of two regions can match here.
     wide_bids = [bid for bid in bids if left[bid.number] and not bid.region_only]
     wide_asks = [ask for ask in asks if left[ask.number] and not ask.region_only]
     fee_micro = rules.crossing_fee_micro
     wide_asks += _standing_asks(left, rules)
     wide_asks.sort(key=lambda ask: (_delivered(ask, fee_micro), ask.issued_ms, ask.number))
     return trades + _merge(wide_bids, wide_asks, left, fee_micro, rules.price_rule)
+
+
+def _within(bids: list[Order], asks: list[Order], left: dict[int, int], rules: ClearingRules) -> list[Match]:
+    """Match one region. Asks above the regulator's limit stand behind its ask, but for bids that cannot leave."""
+    limit_micro = rules.ask_limit_micro
+    if not limit_micro:
+        return _merge(bids, asks, left, 0, rules.price_rule)
+    place = sum(1 for ask in asks if ask.price_micro <= limit_micro)
+    trades = _merge(bids, asks[:place], left, 0, rules.price_rule, limit_micro)
+    staying = [bid for bid in bids if left[bid.number] and bid.region_only]
+    return trades + _merge(staying, asks[place:], left, 0, rules.price_rule)
 
 
 def _fee(ask: Order, crossing_fee_micro: int) -> int:
@@ -96,9 +109,17 @@ def _delivered(ask: Order, crossing_fee_micro: int) -> int:
 
 
 def _merge(
-    bids: list[Order], asks: list[Order], left: dict[int, int], crossing_fee_micro: int, price_rule: str
+    bids: list[Order],
+    asks: list[Order],
+    left: dict[int, int],
+    crossing_fee_micro: int,
+    price_rule: str,
+    price_limit_micro: int | None = None,
 ) -> list[Match]:
-    """Match two sorted lists head by head; every pair here pays the same fee (but for the standing ask)."""
+    """Match two sorted lists head by head; every pair here pays the same fee (but for the standing ask).
+
+    A uniform price stays at or below `price_limit_micro`: at that price the regulator serves whoever is left.
+    """
     pairs: list[_Pair] = []
     bid_index = ask_index = 0
     while bid_index < len(bids) and ask_index < len(asks):
@@ -116,6 +137,10 @@ def _merge(
         return [_match(pair, _pair_price(pair, price_rule)) for pair in pairs]
     highest_left = bids[bid_index].price_micro if bid_index < len(bids) else None
     lowest_left = _delivered(asks[ask_index], crossing_fee_micro) if ask_index < len(asks) else None
+    if price_limit_micro is not None:
+        # The standing ask is part of this supply, though it sells in another book.
+        highest_left = None if highest_left is None else min(highest_left, price_limit_micro)
+        lowest_left = price_limit_micro if lowest_left is None else min(lowest_left, price_limit_micro)
     price_micro = _uniform_price(pairs, highest_left, lowest_left)
     return [_match(pair, price_micro - pair[3]) for pair in pairs]
 

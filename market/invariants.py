@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from market.config import MarketConfig
 from market.errors import InvariantViolation
 from market.events import Phase, Status
 from market.orders import Side
@@ -12,21 +11,21 @@ from market.state import MarketState
 from market.trading import export_limit_wh
 
 
-def check(config: MarketConfig, state: MarketState) -> None:
+def check(state: MarketState) -> None:
     """Raise InvariantViolation that lists everything that does not hold."""
-    found = list(violations(config, state))
+    found = list(violations(state))
     if found:
         raise InvariantViolation("; ".join(found))
 
 
-def violations(config: MarketConfig, state: MarketState) -> Iterator[str]:
+def violations(state: MarketState) -> Iterator[str]:
     """Every invariant that does not hold, as a sentence."""
     yield from _money(state)
     yield from _nothing_below_zero(state)
     yield from _locks(state)
     yield from _energy(state)
-    yield from _orders(config, state)
-    yield from _bounds(config, state)
+    yield from _orders(state)
+    yield from _bounds(state)
 
 
 def _money(state: MarketState) -> Iterator[str]:
@@ -82,7 +81,7 @@ def _energy(state: MarketState) -> Iterator[str]:
                 yield f"account {key.hex()[:8]} sold and bought in period {period}"
 
 
-def _orders(config: MarketConfig, state: MarketState) -> Iterator[str]:
+def _orders(state: MarketState) -> Iterator[str]:
     for order in state.orders.records():
         if not 0 < order.residual_wh <= order.energy_wh:
             yield f"order {order.number} has {order.residual_wh} of {order.energy_wh} Wh left"
@@ -99,10 +98,8 @@ def _orders(config: MarketConfig, state: MarketState) -> Iterator[str]:
                 yield f"account {account.key.hex()[:8]} offers {offered_wh} Wh in period {start}, may {limit_wh}"
 
 
-def _bounds(config: MarketConfig, state: MarketState) -> Iterator[str]:
+def _bounds(state: MarketState) -> Iterator[str]:
     """What has been settled, or can no longer happen, has left the state."""
-    if len(state.periods) > config.unsettled_periods_max:
-        yield f"{len(state.periods)} periods wait for settlement"
     for trade in state.trades.records():
         if state.phase_of(trade.period) not in (Phase.CLOSED, Phase.DELIVERED):
             yield f"trade {trade.number} of period {trade.period} was not dropped"

@@ -98,7 +98,7 @@ def _admit(context: Context, account: Account) -> ReasonCode:
             last_export_wh=asked.export_wh,
             last_period=state.open_period - 1,
         )
-        state.meters.add(meter.meter_id, meter)
+        state.add_meter(meter)
     account = state.accounts.edit(account.key)
     account.meters = tuple(meter.meter_id for meter in account.requested_meters)
     account.requested_meters = ()
@@ -116,7 +116,7 @@ def free_meters_of_delisted(state: MarketState, key: bytes) -> None:
     if any((period, key) in state.positions for period in state.periods.keys()):  # noqa: SIM118 - a Table
         return
     for meter_id in account.meters:
-        state.meters.remove(meter_id)
+        state.remove_meter(meter_id)
     state.accounts.edit(key).meters = ()
 
 

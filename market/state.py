@@ -128,6 +128,7 @@ class MarketState:
         "_tree",
         "accounts",
         "head",
+        "meter_keys",
         "meters",
         "orders",
         "orders_of",
@@ -149,6 +150,7 @@ class MarketState:
         self.periods: Table[int, UnsettledPeriod] = Table(6)
         self.seen: Table[bytes, Seen] = Table(7)
         # Derived from the tables, so in no root and no snapshot.
+        self.meter_keys: dict[bytes, int] = {}
         self.orders_of: dict[bytes, dict[int, None]] = {}
         self.trades_of: dict[int, list[int]] = {}
         self.seen_until: dict[int, list[bytes]] = {}
@@ -176,6 +178,18 @@ class MarketState:
     def knows(self, tx_id: bytes) -> bool:
         """Whether a call with this id was executed and could still be valid."""
         return tx_id in self.seen
+
+    def add_meter(self, meter: Meter) -> None:
+        """Register a meter; `meter_keys` counts the meters that each key signs for."""
+        self.meters.add(meter.meter_id, meter)
+        self.meter_keys[meter.key] = self.meter_keys.get(meter.key, 0) + 1
+
+    def remove_meter(self, meter_id: str) -> None:
+        """Let a meter go."""
+        meter = self.meters.remove(meter_id)
+        self.meter_keys[meter.key] -= 1
+        if not self.meter_keys[meter.key]:
+            del self.meter_keys[meter.key]
 
     def add_order(self, order: OpenOrder) -> None:
         """Take an order into the book."""
@@ -260,7 +274,7 @@ class MarketState:
             state.accounts.add(key, Account.from_values(key, record))
         for bare, record in _entries(reader, "meters"):
             meter_id = FieldReader((bare,), "snapshot").name("meter_id")
-            state.meters.add(meter_id, Meter.from_values(meter_id, record))
+            state.add_meter(Meter.from_values(meter_id, record))
         for bare, record in _entries(reader, "orders"):
             state.add_order(OpenOrder.from_values(_number(bare), record))
         for bare, record in _entries(reader, "trades"):
