@@ -25,8 +25,8 @@ def command(run: Path, as_json: bool) -> int:
 
     Each node's chain, and the nodes against each other: hash links, Merkle roots, 2f+1 commit signatures of
     each block, transaction signatures, state roots and receipts by executing every block again, money after
-    each block, the node's own votes, and every page of the file. What is trusted is RUN/deployment.json. Nothing in the folder is changed. Exit code 1 when
-    anything is wrong; a note is no fault.
+    each block, the node's own votes, and every page of the file. What is trusted is RUN/deployment.json.
+    Nothing in the folder is changed. Exit code 1 when anything is wrong; a note is no fault.
 
     \b
     Example:

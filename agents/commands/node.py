@@ -16,7 +16,8 @@ from agents.run_folder import RunFolder
 def command(run: Path, name: str) -> None:
     """Run one ledger node of a run folder.
 
-    It runs until it is told to stop. NAME is a committee member in RUN/deployment.json; its key is RUN/keys/NAME.key.
+    It runs until it is told to stop. NAME is a committee member in RUN/deployment.json; its key is
+    RUN/keys/NAME.key.
 
     \b
     Example:
