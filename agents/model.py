@@ -69,6 +69,7 @@ _MODEL_FIGURES: Final = (
     "refused",
 )
 
+# Collected as `agent_...`: `batch_run` puts them into one row with the model's, where names must differ.
 _AGENT_FIGURES: Final = (
     "name",
     "role",
@@ -159,7 +160,7 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
         self._start_figures()
         self.datacollector = BoundedDataCollector(
             model_reporters={figure: figure for figure in _MODEL_FIGURES},
-            agent_reporters={figure: figure for figure in _AGENT_FIGURES},
+            agent_reporters={f"agent_{figure}": figure for figure in _AGENT_FIGURES},
             model_history=max(1, min(market.periods + 1, HISTORY_MAX)),
             agent_history=AGENT_HISTORY,
         )
@@ -296,7 +297,7 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
         if kind == "local":
             from agents.local_market import local_exchange
 
-            return local_exchange(self.scenario)
+            return local_exchange(self.scenario, self.keys)
         raise ValueError(f'exchange = {kind!r}: expected an Exchange, "local" or "direct"')
 
 

@@ -3,6 +3,9 @@ import pytest
 from agents.battery_plan import look_ahead, plan_with_battery, plan_without_battery
 from agents.speculation import Storage
 
+EVENING = [-900] * 6
+"""More than a full battery gives."""
+
 
 def storage(charge_wh: float, capacity_wh: float = 4_000) -> Storage:
     return Storage(capacity_wh=capacity_wh, power_w=4_000, efficiency=1.0, floor_wh=0, charge_wh=charge_wh)
@@ -29,8 +32,8 @@ def test_charge_that_own_use_will_never_need_is_spare() -> None:
 
 
 def test_charge_is_spare_as_far_as_the_sun_would_fill_the_battery_again() -> None:
-    assert look_ahead(storage(3_000), [-500, 1_000, 1_000, -4_000], 0.25).spare_wh == 500
-    assert look_ahead(storage(3_000), [-500, *[1_000] * 6, -4_000], 0.25).spare_wh == 2_500
+    assert look_ahead(storage(3_000), [-500, 1_000, 1_000, *EVENING], 0.25).spare_wh == 500
+    assert look_ahead(storage(3_000), [-500, *[1_000] * 6, *EVENING], 0.25).spare_wh == 2_500
 
 
 def test_charge_is_not_spare_when_it_is_needed_before_the_sun() -> None:
@@ -53,8 +56,10 @@ def test_room_that_own_sun_will_fill_is_not_wanted() -> None:
 
 
 def test_the_battery_fills_in_the_sunniest_periods_and_earlier_surplus_is_sold() -> None:
-    day = [200, 700, 800, 700, -900, -900, -900, -900]
-    assert plan_with_battery(storage(2_500), day, 0.25).sell_wh == 200
+    day = [200, 700, 800, 700, *EVENING]
+    # Room for 2,100; the sunnier periods are trusted for nine tenths of their 2,200, the rest is taken now.
+    assert plan_with_battery(storage(1_900), day, 0.25).sell_wh == pytest.approx(80)
+    assert plan_with_battery(storage(2_100), day, 0.25).sell_wh == pytest.approx(200 + 0.9 * 300)
     assert plan_with_battery(storage(2_500), day[2:], 0.25).sell_wh == pytest.approx(0)
 
 
@@ -64,8 +69,8 @@ def test_a_battery_that_the_sun_fills_anyway_sells_in_the_morning_too() -> None:
 
 
 def test_a_full_battery_sells_all_surplus_and_what_later_surplus_brings_again() -> None:
-    assert plan_with_battery(storage(4_000), [700, -900, -900, -900, -900, -900], 0.25).sell_wh == 700
-    plan = plan_with_battery(storage(4_000), [700, 600, -900, -900, -900, -900], 0.25)
+    assert plan_with_battery(storage(4_000), [700, *EVENING], 0.25).sell_wh == 700
+    plan = plan_with_battery(storage(4_000), [700, 600, *EVENING], 0.25)
     assert plan.sell_wh == pytest.approx(700 + 0.9 * 600)
 
 
