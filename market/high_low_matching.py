@@ -151,8 +151,7 @@ def _one_book(bids: list[Order], asks: list[Order], left: dict[int, int], rules:
     queues: dict[tuple[str, bool], list[Order]] = defaultdict(list)
     for ask in reversed(asks):
         queues[ask.region, ask.region_only].append(ask)
-    for ask in _standing_asks(left, rules):
-        queues[ask.region, False].insert(0, ask)
+    standing = _standing_asks(left, rules)
     pairs: list[_Pair] = []
     for bid in bids:
         reachable = [
@@ -160,6 +159,8 @@ def _one_book(bids: list[Order], asks: list[Order], left: dict[int, int], rules:
             for (region, inside), queue in queues.items()
             if region == bid.region or not (inside or bid.region_only)
         ]
+        if not bid.region_only:
+            reachable.append(standing)
         while left[bid.number] and (queue := _cheapest(reachable, bid, rules.crossing_fee_micro)):
             ask = queue[-1]
             fee_micro = 0 if ask.region == bid.region else _fee(ask, rules.crossing_fee_micro)
