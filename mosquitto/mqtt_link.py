@@ -226,6 +226,11 @@ class MqttLink:
 
     def close(self, deadline_s: float) -> None:
         """Say goodbye, so that the broker keeps the last will to itself."""
+        if self.has_unsent:
+            unsent = len(self._waiting.messages) + len(self._unacknowledged)
+            log.warning(
+                "closed with messages unsent", extra={"fields": {"broker": str(self.address), "unsent": unsent}}
+            )
         attempt, self.state = self._attempt, LinkState.CLOSED
         if attempt is not None:
             attempt.join(max(0.0, deadline_s - time.monotonic()))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -311,6 +312,31 @@ def test_something_that_is_no_broker_is_reported_and_tried_again(buses: Buses) -
         buses.until(visited)
         assert not bus.is_connected
         buses.until(lambda: "broke" in bus.describe() or "reset" in bus.describe())
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="only Linux tells a child that its parent died")
+def test_a_broker_ends_with_its_parent_even_when_that_is_killed(tmp_path: Path, free_port: int) -> None:
+    script = (
+        "import sys; from pathlib import Path; from mosquitto.broker import BrokerProcess\n"
+        f"process = BrokerProcess(Path({str(tmp_path)!r}), {free_port})\n"
+        "process.start(); print('started', flush=True); sys.stdin.read()\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"started\n"
+        socket.create_connection(("127.0.0.1", free_port)).close()
+        parent.kill()
+    deadline = time.monotonic() + LIMIT_S
+    with pytest.raises(ConnectionRefusedError):
+        while time.monotonic() < deadline:
+            socket.create_connection(("127.0.0.1", free_port)).close()
+            time.sleep(0.01)
+
+
+def test_a_ctrl_c_in_the_terminal_does_not_reach_the_broker(own_broker: BrokerProcess) -> None:
+    assert own_broker.pid is not None
+    assert os.getpgid(own_broker.pid) != os.getpgid(0)
 
 
 def test_two_brokers_cannot_share_a_port(own_broker: BrokerProcess, tmp_path: Path) -> None:
