@@ -88,6 +88,9 @@ class Deployment:
         names = {participant.account: participant.name for participant in self.participants}
         for member in (*self.committee, *self.authorities):
             names.setdefault(member.public_key, member.name)
+        for participant in self.participants:
+            for meter in participant.meters:
+                names.setdefault(meter.public_key, meter.meter_id)
         by_account = {participant.account: participant for participant in self.participants}
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "_by_account", by_account)

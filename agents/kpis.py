@@ -318,7 +318,7 @@ def _deviation(data: RunData) -> Iterator[Kpi]:
         "Mean reputation",
         float(np.mean(list(last.values()))) if last else None,
         "ppm",
-        "Cui 2022, eq. (2), mean over accounts at the end; those who never traded keep the start value.",
+        "Cui 2022, eq. (2), mean at the end over accounts that sold anything.",
     )
 
 
@@ -329,7 +329,8 @@ def _last_reputations(data: RunData) -> dict[str, float]:
         data.settlements.numbers("reputation_ppm").tolist(),
         strict=True,
     )
-    return {account: reputation for account, role, reputation in rows if role}
+    sold = data.sum_by_account("sold_wh")
+    return {account: reputation for account, role, reputation in rows if role and sold.get(account, 0) > 0}
 
 
 def _ledger(data: RunData) -> Iterator[Kpi]:

@@ -77,13 +77,18 @@ def render(data: RunData, kpis: Sequence[Kpi], comparison: Comparison | None) ->
 def _parts(data: RunData, kpis: Sequence[Kpi], comparison: Comparison | None) -> Iterator[Raw]:
     by_key = {kpi.key: kpi for kpi in kpis}
     headlines = [by_key[key] for key in _HEADLINES if key in by_key]
-    yield tiles((text_of(kpi), kpi.label) for kpi in headlines)
+    yield tiles((*_value_and_unit(kpi), kpi.label) for kpi in headlines)
     if data.missing:
         yield section("What is missing", bullets(data.missing), kind="missing")
     yield from _pictures(data, comparison)
     yield _nodes(data)
     yield _participants(data)
     yield _definitions(kpis)
+
+
+def _value_and_unit(kpi: Kpi) -> tuple[str, str]:
+    value, _, unit = text_of(kpi).partition(" ")
+    return value, unit
 
 
 def _pictures(data: RunData, comparison: Comparison | None) -> Iterator[Raw]:
@@ -137,7 +142,7 @@ def _pictures(data: RunData, comparison: Comparison | None) -> Iterator[Raw]:
             "Storage and reputation",
             report_plots.storage_and_reputation(data),
             "Left, energy in all batteries, as their inverters report it. Right, reputation after Cui 2022, "
-            "eq. (2): median and the middle 80 % of accounts.",
+            "eq. (2): median and middle 80 % of those who sold anything, since it judges delivery.",
         ),
         (
             "Ledger latency",

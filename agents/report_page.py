@@ -29,6 +29,7 @@ p { margin: 4px 0 12px; max-width: 72ch; }
 .tile { padding: 12px 14px; }
 .tile b { display: block; font-size: 1.25rem; line-height: 1.3; font-weight: 650;
   font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.tile small { font-size: 0.86rem; font-weight: 500; white-space: nowrap; }
 .tile span { color: var(--soft); font-size: 0.84rem; }
 section { padding: 18px 20px; margin: 14px 0; }
 section.missing { border-left: 4px solid var(--bad); }
@@ -43,6 +44,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.number { white-space: nowrap; }
 td.code { font-family: ui-monospace, SFMono-Regular, Menlo, "DejaVu Sans Mono", monospace; font-size: 0.8rem;
   overflow-wrap: anywhere; }
+td:first-child { white-space: nowrap; }
 tr.group td { padding-top: 14px; font-weight: 650; border-bottom-color: var(--soft); }
 footer { color: var(--soft); font-size: 0.85rem; margin-top: 24px; }
 @media print { body { background: none; } section, .tile { break-inside: avoid; } }
@@ -75,10 +77,11 @@ def page(title: str, subtitle: str, parts: Iterable[Raw], footer: str) -> str:
     )
 
 
-def tiles(items: Iterable[tuple[str, str]]) -> Raw:
-    """Headline numbers: value and what it is."""
+def tiles(items: Iterable[tuple[str, str, str]]) -> Raw:
+    """Headline numbers: value, unit and what it is."""
     cells = "".join(
-        f'<div class="tile"><b>{escape(value)}</b><span>{escape(words)}</span></div>' for value, words in items
+        f'<div class="tile"><b>{escape(value)} <small>{escape(unit)}</small></b><span>{escape(words)}</span></div>'
+        for value, unit, words in items
     )
     return Raw(f'<div class="tiles">{cells}</div>')
 

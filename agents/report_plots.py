@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ACCOUNTS_DRAWN = 60
-_POINTS_DRAWN = 2_000
+_POINTS_DRAWN = 3_000
 
 
 def _label_time_axis(axes: Axes, hours: Numbers) -> None:
@@ -158,9 +158,9 @@ def meter_against_contract(data: RunData) -> str | None:
     position = (data.participant_numbers("sold_wh") - data.participant_numbers("bought_wh")) / 1e3
     metered = data.participant_numbers("metered_wh") / 1e3
     with svg.figure(3.5, columns=2) as (drawing, (left, right)):
-        # Every n-th point, not a random choice: the same folder gives the same report.
-        every = max(1, len(position) // _POINTS_DRAWN)
-        left.plot(position[::every], metered[::every], ".", ms=3, color=svg.VOLUME, alpha=0.55, mew=0)
+        # A choice that is the same each time, and not every n-th row: rows come account by account.
+        drawn = np.random.default_rng(0).permutation(len(position))[:_POINTS_DRAWN]
+        left.plot(position[drawn], metered[drawn], ".", ms=3.5, color=svg.VOLUME, alpha=0.6, mew=0)
         ends = [min(position.min(), metered.min()), max(position.max(), metered.max())]
         left.plot(ends, ends, color=svg.SOFT, lw=1)
         left.set_xlabel("position: sold less bought, kWh")
@@ -189,7 +189,8 @@ def ledger_latency(data: RunData) -> str | None:
     table = data.latencies
     if not table:
         return None
-    latencies, counts = table.numbers("latency_ms"), table.numbers("transactions")
+    # The clock counts whole milliseconds, and a logarithmic axis has no place for 0.
+    latencies, counts = np.maximum(table.numbers("latency_ms"), 1), table.numbers("transactions")
     kinds = np.array(table.texts("kind"))
     common = sorted(set(kinds), key=lambda kind: -counts[kinds == kind].sum())[:4]
     with svg.figure(3.3, columns=2) as (drawing, (left, right)):
@@ -265,12 +266,15 @@ def storage_and_reputation(data: RunData) -> str | None:
         left.set_ylabel("stored in batteries, kWh")
         left.set_ylim(0, None)
         _label_time_axis(left, hours)
-        periods, values = data.settlements.integers("period"), data.settlements.numbers("reputation_ppm") / 1e6
+        sellers = {account for account, sold in data.sum_by_account("sold_wh").items() if sold > 0}
+        sells = np.array([account in sellers for account in data.settlements.texts("account")], dtype=bool)
+        periods = data.settlements.integers("period")[sells]
+        values = data.settlements.numbers("reputation_ppm")[sells] / 1e6
         rows = [values[periods == number] for number in data.periods.integers("period")]
         spread = np.array([np.percentile(row, (10, 50, 90)) if len(row) else (np.nan,) * 3 for row in rows])
         right.fill_between(hours, spread[:, 0], spread[:, 2], color=svg.EXTRA, alpha=0.2, lw=0, label="10 to 90 %")
         right.plot(hours, spread[:, 1], color=svg.EXTRA, label="median")
-        right.set_ylabel("reputation")
+        right.set_ylabel("reputation of sellers")
         right.set_ylim(0, None)
         right.legend(loc="lower right")
         _label_time_axis(right, hours)
