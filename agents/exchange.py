@@ -95,20 +95,26 @@ class BusExchange:
         self._clearings: dict[int, Clearing] = {}
         self._settlements: dict[int, Settlement] = {}
         self._telemetry: dict[str, Telemetry] = {}
-        self._open_period = 0
+        self._open_period: int | None = None
         self._subscribe()
 
     @property
     def open_period(self) -> int:
-        """The one period that takes orders, as far as f + 1 nodes have said."""
+        """The one period that takes orders, as far as f + 1 nodes have said; waits for their first word.
+
+        Raises TimeoutError when they say nothing within the limit.
+        """
+        self._wait(lambda: self._open_period is not None, "open period")
+        assert self._open_period is not None
         return self._open_period
 
     def submit(self, calls: Sequence[tuple[KeyPair, Transaction]]) -> list[Receipt | None]:
         """Sign, send, wait for f + 1 equal receipts of each; None where the limit passed without."""
+        valid_until_period = self.open_period + VALID_PERIODS
         start_ms = self._now_ms()
         ids = []
         for key, transaction in calls:
-            body = encode(encode_call(transaction, self._open_period + VALID_PERIODS, next(self._nonces)))
+            body = encode(encode_call(transaction, valid_until_period, next(self._nonces)))
             envelope = sign(key, Kind.TRANSACTION, self.config.chain_id, body)
             transaction_id = envelope.content_id()
             region = self.config.regions.get(key.public, self.config.default_region)
@@ -232,7 +238,7 @@ class BusExchange:
         if self._agreement.hear(envelope.signer, subject, envelope.body) is None:
             return
         opened = change.period if change.phase is Phase.OPEN else change.period + 1
-        self._open_period = max(self._open_period, opened)
+        self._open_period = max(self._open_period or 0, opened)
 
     def _on_telemetry(self, message: BusMessage) -> None:
         try:

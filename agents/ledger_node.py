@@ -20,7 +20,7 @@ from ledger.application import Admitted, Execution, Refused
 from ledger.config import ReplicaConfig
 from ledger.driver import ReplicaDriver
 from ledger.records import Store, StoredBlock
-from market.events import Clearing, Event, PhaseChange, Settlement
+from market.events import Clearing, Event, Phase, PhaseChange, Settlement
 from market.receipts import ReasonCode
 from market.transactions import ReplaceOperator, encode_call
 from mosquitto.batch import encode_batch
@@ -88,6 +88,9 @@ class LedgerNode:
         """Subscribe, take part in consensus, tell what we know."""
         self.bus.subscribe(self.topics.every_status(), self._on_status)
         self.driver.start()
+        if self.driver.store.last_height == 0:
+            # Later each block tells its changes, and the broker keeps the last. The first has no block.
+            self._publish_event(PhaseChange(period=self.application.period(), phase=Phase.OPEN, time_ms=0))
         self._look(self._clock_ms())
 
     def poll(self, timeout_s: float) -> None:

@@ -6,6 +6,7 @@ is to the contract. Deterministic; only `screen` looks at a clock, and nothing a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +24,11 @@ from market.transactions import ClosePeriod, DeliverPeriod, SettlePeriod, parse_
 from mosquitto.codec import STORE_LIMITS, Value, decode, encode
 from mosquitto.envelope import Envelope, Kind, open_envelope, parse
 from mosquitto.errors import RemoteError
+
+log = logging.getLogger(__name__)
+
+INVARIANT_BROKEN: Final = "contract invariant broken"
+"""The log event of a block after which the contract's books do not hold: a bug, and the run says so."""
 
 PUBLISHED: Final[dict[type[Event], Kind]] = {
     PhaseChange: Kind.PHASE,
@@ -158,6 +164,7 @@ class MarketApplication:
             check_invariants(self._state)
         except AssertionError as error:
             self.violations.append(f"block {height}: {error}")
+            log.error(INVARIANT_BROKEN, extra={"fields": {"height": height, "reason": str(error)}})
 
     def _execution(self, outcome: BlockOutcome) -> Execution:
         events = tuple(

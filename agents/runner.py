@@ -23,6 +23,7 @@ from agents.errors import ConfigurationError, WorkError
 from agents.genesis import committee_of
 from agents.key_ring import AGENTS_HOST, FolderKeys, devices_host
 from agents.logging_setup import configure_logging
+from agents.market_application import INVARIANT_BROKEN
 from agents.population import populate
 from agents.progress import ProgressDisplay
 from agents.recorder import Recorder
@@ -31,6 +32,7 @@ from agents.run_options import RunOptions, RunResult
 from agents.scenario import Scenario
 from agents.supervisor import ChildGaveUpError, ChildSpec, Supervisor, python_command
 from agents.wall_clock import now_ms
+from ledger.driver import HALTED
 from mosquitto.address import BrokerAddress
 from mosquitto.broker import BrokerProcess
 from mosquitto.bus import BusMessage
@@ -228,15 +230,28 @@ class Run:
         return len(nodes) == len(self.deployment.committee) and len(set(nodes.values())) == 1
 
     def _violations(self) -> Iterator[str]:
-        nodes = self.recorder.nodes()
-        for name, node in nodes.items():
-            for other, same_height in nodes.items():
-                if (
-                    name < other
-                    and node.height == same_height.height
-                    and node.state_root != same_height.state_root
-                ):
-                    yield f"{name} and {other} have different state roots at height {node.height}"
+        """Broken promises: different states at one height, and what nodes noticed of themselves."""
+        for (name, node), (other, its) in itertools.combinations(self.recorder.nodes().items(), 2):
+            if node.height == its.height and node.state_root != its.state_root:
+                yield f"{name} and {other} have different state roots at height {node.height}"
+        for entry in self.deployment.committee:
+            for line in _log_lines(self.folder.log(entry.name)):
+                if line.get("event") in (INVARIANT_BROKEN, HALTED):
+                    yield f"{entry.name}: {line['event']}: {line.get('reason')}"
+
+
+def _log_lines(path: Path) -> Iterator[dict[str, object]]:
+    """The lines of a component's log; one that a kill cut short is passed over."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                continue
+            if isinstance(line, dict):
+                yield line
 
 
 def _broker_address(text: str | None) -> BrokerAddress | None:
