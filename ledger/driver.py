@@ -52,10 +52,16 @@ from mosquitto.errors import NetworkError
 from mosquitto.keys import KeyPair
 from mosquitto.topics import Topics
 
+HALTED: Final = "halted"
+"""The log event of a replica that stopped because it contradicts what a quorum certified."""
+
 _SNAPSHOTS_HELD: Final = 4
 
 BlockHandler = Callable[[StoredBlock, Execution], None]
 """Called after a block is on disk, in order of heights."""
+
+ScreenHandler = Callable[[Admitted, Refused], None]
+"""Called for a rightly signed transaction that the application keeps out of the pool, to answer its sender."""
 
 log = logging.getLogger("ledger.driver")
 
@@ -66,6 +72,7 @@ class ReplicaDriver:
     * `clock_ms`: time in ms since 1970 UTC. On a virtual network hand in its time, and register `tick`
       with it, since timers then only run out when somebody moves that clock.
     * `on_block(stored, execution)`: called when a block is executed and on disk.
+    * `on_screened(admitted, refused)`: called for a signed transaction that is kept out of the pool.
     * Raises at once what only an operator can mend: StoreError and its kind, StateMismatch.
     """
 
@@ -80,6 +87,7 @@ class ReplicaDriver:
         bus: Bus,
         clock_ms: Callable[[], int],
         on_block: BlockHandler | None = None,
+        on_screened: ScreenHandler | None = None,
     ) -> None:
         if config.n != len(committee.members):
             raise ValueError(f"config.n must be the committee's {len(committee.members)}, was {config.n}")
@@ -96,6 +104,7 @@ class ReplicaDriver:
         self.name = committee.members[self.index].name
         self._clock_ms = clock_ms
         self._on_block = on_block
+        self._on_screened = on_screened
         self._snapshots: dict[int, bytes] = {}
         memory = boot.load(store, application, config.checkpoint_interval, self._hold_snapshot)
         self.replica = Replica(config, self.index, self._crypto, application, memory)
@@ -286,11 +295,16 @@ class ReplicaDriver:
         admitted: list[Admitted] = []
         for transaction in transactions:
             checked = self.application.check(transaction)
-            refused = checked if isinstance(checked, Refused) else self.application.screen(checked)
-            if refused is not None:
-                self._refuse(refused.reason, source)
-            elif isinstance(checked, Admitted):
+            if isinstance(checked, Refused):
+                self._refuse(checked.reason, source)
+                continue
+            refused = self.application.screen(checked)
+            if refused is None:
                 admitted.append(checked)
+                continue
+            self._refuse(refused.reason, source)
+            if self._on_screened is not None:
+                self._on_screened(checked, refused)
         if admitted:
             self._perform(self.replica.on_transactions(admitted, self._clock_ms()))
 
@@ -339,7 +353,7 @@ class ReplicaDriver:
                 self.store.finish_recovery()
                 log.info("recovery finished", extra={"fields": {"node": self.name}})
             case Halt(reason=reason):
-                log.error("halted", extra={"fields": {"node": self.name, "reason": reason}})
+                log.error(HALTED, extra={"fields": {"node": self.name, "reason": reason}})
             case _:
                 assert_never(effect)
 
