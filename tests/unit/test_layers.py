@@ -15,7 +15,7 @@ LAYERS = ("agents", "ledger", "devices", "market", "mosquitto")
 MAY_IMPORT = {
     "agents": {"agents", "ledger", "devices", "market", "mosquitto"},
     "ledger": {"ledger", "mosquitto"},
-    "devices": {"devices", "mosquitto", "market.readings", "market.events"},
+    "devices": {"devices", "mosquitto", "market.readings", "market.events", "market.errors"},
     "market": {"market"},
     "mosquitto": {"mosquitto"},
 }
