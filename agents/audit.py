@@ -6,6 +6,7 @@ folder is changed.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,12 +15,11 @@ from agents.errors import RunFolderError
 from agents.genesis import committee_of, genesis_of, market_config
 from agents.market_application import MarketApplication
 from agents.run_folder import RunFolder
-from ledger import tables
-from ledger.application import Application
+from ledger.application import Admitted, Application, Refused
 from ledger.errors import LedgerError
-from ledger.file_access import open_unchanged
 from ledger.records import StoredBlock
 from ledger.verification import Finding, VerificationReport, verify_chain
+from market.config import MarketConfig
 
 NodeProgress = Callable[[str, int, int], None]
 """(node, blocks done, blocks in all)."""
@@ -58,14 +58,55 @@ def audit_run(folder: RunFolder, progress: NodeProgress | None = None) -> AuditR
         committee_of(deployment)
     except LedgerError as error:
         raise RunFolderError(f"{folder.deployment}: committee: {error}") from None
+    memory = CheckMemory()
     nodes = {
-        member.name: _verify_node(folder, deployment, member.name, progress) for member in deployment.committee
+        member.name: _verify_node(folder, deployment, member.name, memory, progress)
+        for member in deployment.committee
     }
-    return AuditResult(nodes=nodes, contradictions=tuple(_contradictions(folder, nodes)))
+    return AuditResult(nodes=nodes, contradictions=tuple(contradictions(nodes)))
+
+
+class CheckMemory:
+    """What `check` said of a transaction's bytes, so that a signature is verified once and not once a node.
+
+    The answer follows from the bytes and the chain id alone. Kept are the first `entries_max`, by digest: an
+    audit reads the same chain several times from its beginning, and throwing out the oldest would forget
+    each just before it comes again.
+    """
+
+    def __init__(self, entries_max: int = 200_000) -> None:
+        self.entries_max = entries_max
+        self._admitted: dict[bytes, tuple[bytes, bytes, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._admitted)
+
+    def check(self, transaction: bytes, check: Callable[[bytes], Admitted | Refused]) -> Admitted | Refused:
+        """What `check(transaction)` says."""
+        digest = hashlib.blake2b(transaction, digest_size=32).digest()
+        known = self._admitted.get(digest)
+        if known is not None:
+            transaction_id, sender, period = known
+            return Admitted(id=transaction_id, sender=sender, valid_until_period=period, transaction=transaction)
+        answer = check(transaction)
+        if isinstance(answer, Admitted) and len(self._admitted) < self.entries_max:
+            self._admitted[digest] = (answer.id, answer.sender, answer.valid_until_period)
+        return answer
+
+
+class _AuditedApplication(MarketApplication):
+    """The contract, with a memory of signatures that were verified in another node's file."""
+
+    def __init__(self, config: MarketConfig, chain_id: str, memory: CheckMemory) -> None:
+        super().__init__(config, chain_id)
+        self._memory = memory
+
+    def check(self, transaction: bytes) -> Admitted | Refused:
+        return self._memory.check(transaction, super().check)
 
 
 def _verify_node(
-    folder: RunFolder, deployment: Deployment, node: str, progress: NodeProgress | None
+    folder: RunFolder, deployment: Deployment, node: str, memory: CheckMemory, progress: NodeProgress | None
 ) -> VerificationReport:
     config = market_config(deployment)
 
@@ -77,7 +118,7 @@ def _verify_node(
         folder.ledger(node),
         genesis_of(deployment),
         committee_of(deployment),
-        lambda: MarketApplication(config, deployment.chain_id),
+        lambda: _AuditedApplication(config, deployment.chain_id, memory),
         progress=tell,
         after_block=_broken_invariants,
     )
@@ -91,38 +132,22 @@ def _broken_invariants(application: Application, block: StoredBlock) -> Iterable
     return found
 
 
-def _contradictions(folder: RunFolder, nodes: dict[str, VerificationReport]) -> Iterator[Finding]:
-    """Of any two chains one must be the beginning of the other, with equal states where they end."""
-    longest = max(nodes, key=lambda name: nodes[name].height)
-    for name, report in nodes.items():
-        if name == longest or report.height == 0:
-            continue
-        expected = _at_height(folder, longest, nodes[longest], report.height)
-        if expected is None:
-            continue
-        for what, mine, theirs in zip(
-            ("block", "state"), (report.block_hash, report.state_root), expected, strict=True
-        ):
-            if mine != theirs:
-                yield Finding(
-                    file=report.path.name,
-                    where=f"block {report.height}",
-                    problem=f"another {what} than {longest} has at this height",
-                )
-
-
-def _at_height(
-    folder: RunFolder, node: str, report: VerificationReport, height: int
-) -> tuple[bytes, bytes] | None:
-    """Hash and state root of a node's block; None where its chain skipped it, or cannot be read."""
-    if height == report.height:
-        return report.block_hash, report.state_root
-    try:
-        with open_unchanged(folder.ledger(node)) as connection:
-            stored = tables.read_block(connection, height)
-    except (LedgerError, tables.RowError, OSError):
-        return None  # The node's own report says what is wrong with its file.
-    return None if stored is None else (stored.block.hash, stored.state_root)
+def contradictions(nodes: dict[str, VerificationReport]) -> Iterator[Finding]:
+    """Of any two chains one must be the beginning of the other, with equal states at every height of both."""
+    reference: dict[int, tuple[str, tuple[bytes, bytes]]] = {}
+    for name in sorted(nodes, key=lambda name: -nodes[name].height):
+        report = nodes[name]
+        for height, place in sorted(report.places.items()):
+            other, expected = reference.setdefault(height, (name, place))
+            if place == expected:
+                continue
+            what = "block" if place[0] != expected[0] else "state"
+            yield Finding(
+                file=report.path.name,
+                where=f"block {height}",
+                problem=f"another {what} than {other} has at this height",
+            )
+            break  # The first one says it: what follows a fork differs anyway.
 
 
 def _report_json(report: VerificationReport) -> dict[str, object]:

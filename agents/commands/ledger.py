@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ node_option = click.option("--node", metavar="NAME", help="Whose ledger.  [defau
 
 @click.group(name="ledger")
 def command() -> None:
-    """Look into the ledgers of a run: blocks, transactions, accounts.
+    """Look into the ledgers of a run: blocks, transactions, accounts, proofs.
 
     Reads what is stored; `gridbazaar audit` verifies it.
 
@@ -126,6 +127,67 @@ def account(run: Path, who: str, node: str | None, as_json: bool) -> None:
         echo_json(value)
     else:
         _print_fields(value)
+
+
+@command.command(name="proof")
+@run_argument
+@click.argument("transaction_id", metavar="ID")
+@node_option
+@click.option(
+    "--until",
+    type=click.IntRange(min=1),
+    metavar="HEIGHT",
+    help="End at this block, with the headers between.",
+)
+@json_option
+def proof(run: Path, transaction_id: str, node: str | None, until: int | None, as_json: bool) -> None:
+    """Print the proof that a transaction is in the chain, as JSON to be given to others.
+
+    It holds the transaction, its Merkle path (RFC 6962), the block's header and the commit certificate of
+    2f+1 members: `gridbazaar ledger verify` needs nothing else but the committee's keys. It says that the
+    transaction was ordered and executed, not with what receipt.
+
+    \b
+    Example:
+      gridbazaar ledger proof runs/neighbourhood 5e0c... > proof.json
+    """
+    from agents.ledger_proofs import make_proof
+    from agents.ledger_views import open_ledger
+
+    with open_ledger(RunFolder.open(run), node) as ledger:
+        value = make_proof(ledger, transaction_id, until)
+    click.echo(json.dumps(value, indent=None if as_json else 1))
+
+
+@command.command(name="verify")
+@click.argument("proof_file", metavar="PROOF", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--committee",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="Chain id, names and keys that are trusted: committee.json of a run.",
+)
+@json_option
+def verify(proof_file: Path, committee: Path, as_json: bool) -> int:
+    """Verify a proof offline, with nothing but the committee's keys. Exit code 1 when it does not hold.
+
+    \b
+    Example:
+      gridbazaar ledger verify proof.json --committee committee.json
+    """
+    from agents.ledger_proofs import check_proof, verdict_json
+
+    verdict = check_proof(proof_file, committee)
+    value = verdict_json(verdict)
+    if as_json:
+        echo_json(value)
+    elif verdict.valid:
+        click.echo("The proof holds.")
+        _print_fields({name: item for name, item in value.items() if name not in ("valid", "reason")})
+    else:
+        click.echo(f"The proof does not hold: {verdict.reason}")
+    return 0 if verdict.valid else 1
 
 
 def _print_fields(value: dict[str, Json], indent: str = "") -> None:
