@@ -69,7 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code instead of ending the process."""
     try:
-        code = gridbazaar.main(args=arguments, prog_name="gridbazaar", standalone_mode=False)
+        # Not `gridbazaar.main`: click ends the process with code 1 when a reader closes the pipe.
+        words = list(sys.argv[1:] if arguments is None else arguments)
+        with gridbazaar.make_context("gridbazaar", words) as context:
+            code = gridbazaar.invoke(context)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return WRONG_USAGE

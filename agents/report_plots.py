@@ -153,7 +153,7 @@ def _negative(sums: dict[str, float]) -> dict[str, float]:
 
 def meter_against_contract(data: RunData) -> str | None:
     """Each settlement as a point, position against meter; and the deviations over the day."""
-    if not data.settlements:
+    if not data.settlements or not data.periods:
         return None
     position = (data.participant_numbers("sold_wh") - data.participant_numbers("bought_wh")) / 1e3
     metered = data.participant_numbers("metered_wh") / 1e3
@@ -162,7 +162,7 @@ def meter_against_contract(data: RunData) -> str | None:
         drawn = np.random.default_rng(0).permutation(len(position))[:_POINTS_DRAWN]
         left.plot(position[drawn], metered[drawn], ".", ms=3.5, color=svg.VOLUME, alpha=0.6, mew=0)
         ends = [min(position.min(), metered.min()), max(position.max(), metered.max())]
-        left.plot(ends, ends, color=svg.SOFT, lw=1)
+        left.plot(ends, ends, color=svg.SOFT, lw=1, zorder=1)
         left.set_xlabel("position: sold less bought, kWh")
         left.set_ylabel("metered, kWh")
         hours = data.day_hours(data.periods.integers("period"))
@@ -258,7 +258,7 @@ def coupling_point(data: RunData, comparison: Comparison) -> str | None:
 
 def storage_and_reputation(data: RunData) -> str | None:
     """Energy stored in all batteries, and the spread of reputation, over the day."""
-    if not data.settlements:
+    if not data.settlements or not data.periods:
         return None
     with svg.figure(2.9, columns=2) as (drawing, (left, right)):
         hours = data.day_hours(data.periods.integers("period"))

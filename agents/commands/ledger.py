@@ -19,7 +19,7 @@ node_option = click.option("--node", metavar="NAME", help="Whose ledger.  [defau
 
 @click.group(name="ledger")
 def command() -> None:
-    """Look into the ledgers of a run: blocks, transactions, accounts, proofs.
+    """Show blocks, transactions, accounts and proofs.
 
     Reads what is stored; `gridbazaar audit` verifies it.
 
