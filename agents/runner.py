@@ -44,6 +44,8 @@ from mosquitto.topics import Topics
 log = logging.getLogger(__name__)
 
 START_LIMIT_S: Final = 60.0
+START_MARGIN_MS: Final = 20_000
+"""How long parts may take to start and participants to register before a market on the clock opens."""
 AGREE_LIMIT_S: Final = 15.0
 POLL_S: Final = 0.05
 BROKER_RESTARTS_MAX: Final = 5
@@ -274,11 +276,17 @@ def _new_folder(name: str) -> Path:
 
 
 def _first_period_ms(scenario: Scenario) -> int:
-    """Period 0 begins on the day that is lived through, or, on the wall clock, at the next boundary."""
+    """When period 0 begins.
+
+    In lockstep, on the day that is lived through. On the wall clock everybody must be registered before: at
+    the next boundary of a period in a live market, as soon as that can be where time is scaled.
+    """
     if scenario.market.pace == "lockstep":
         return scenario.first_period_ms
-    period_ms = scenario.period_ms
-    return (now_ms() // period_ms + 1) * period_ms
+    earliest_ms = now_ms() + START_MARGIN_MS
+    if scenario.market.pace == "scaled":
+        return earliest_ms
+    return -(-earliest_ms // scenario.period_ms) * scenario.period_ms
 
 
 def _finish(folder: RunFolder, result: RunResult) -> None:
