@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from agents import formatting
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
 
@@ -30,12 +31,12 @@ class LiveFigures:
     transactions: int = 0
 
     def sentence(self) -> str:
-        """All figures in one line."""
+        """All figures in a line that fits a narrow terminal beside a short bar."""
         return "  ".join(
             (
-                f"price {formatting.price(self.price_micro)}",
-                f"traded {formatting.energy(self.energy_wh)}",
-                f"block {self.height:,}",
+                formatting.price(self.price_micro),
+                formatting.energy(self.energy_wh),
+                f"block {self.height}",
                 f"commit {formatting.milliseconds(self.latency_ms)}",
             )
         )
@@ -47,22 +48,23 @@ class ProgressDisplay:
     Use as a context manager, so that the terminal is whole again whatever happens inside.
     """
 
-    def __init__(self, periods: int, *, enabled: bool) -> None:
+    def __init__(self, periods: int, *, enabled: bool, console: Console | None = None) -> None:
         self.periods = periods
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         if enabled:
             # rich takes 0.1 s to import, which a run without a bar need not pay.
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+            from rich.progress import BarColumn, Progress, TextColumn
+            from rich.table import Column
 
             self._progress = Progress(
                 TextColumn("[bold]{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=None),
                 TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-                TextColumn("{task.fields[figures]}"),
-                TimeElapsedColumn(),
-                console=Console(stderr=True),
+                TextColumn("{task.fields[figures]}", table_column=Column(no_wrap=True)),
+                console=console or Console(stderr=True),
+                expand=True,
                 refresh_per_second=4,
             )
 

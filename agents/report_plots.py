@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ACCOUNTS_DRAWN = 60
-_POINTS_DRAWN = 3_000
+_POINTS_DRAWN = 2_000
 
 
 def _label_time_axis(axes: Axes, hours: Numbers) -> None:

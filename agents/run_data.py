@@ -124,6 +124,9 @@ class RunData:
                 f"{len(self.periods)} of {self.deployment.periods} periods were settled: the run was cut short"
                 " or is still going on, and every sum below is over these periods."
             )
+        violations = self.result.get("violations", 0)
+        if violations:
+            self.missing.append(f"{violations} violations were seen during the run: gridbazaar audit says which.")
         for table in (self.trades, self.settlements, self.blocks, self.latencies):
             if not table:
                 self.missing.append(f"{table.name} has no rows; what needs it is left out.")

@@ -145,12 +145,13 @@ def home_wh(index: int, period: int, periods: int) -> tuple[int, int]:
 
 def make_clearing(deployed: Deployment, period: int) -> Clearing:
     """Surplus meets deficit in the homes' order, at a price that falls with the sun."""
-    surplus, deficit = {}, {}
+    surplus: dict[int, int] = {}
+    deficit: dict[int, int] = {}
     for index in range(len(deployed.participants)):
         load, sun = home_wh(index, period, deployed.periods)
         (surplus if sun > load else deficit)[index] = abs(sun - load)
     offered, wanted = sum(surplus.values()), sum(deficit.values())
-    trades = []
+    trades: list[Trade] = []
     left = dict(surplus)
     for buyer, need in deficit.items():
         for seller, available in left.items():
