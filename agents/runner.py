@@ -78,7 +78,10 @@ def run_scenario(options: RunOptions) -> RunResult:
         stack.callback(run.close)
         run.go()
     result = run.result(time.monotonic() - began_s)
-    _finish(folder, result)
+    write_atomically(folder.result_json, json.dumps(result.to_json(), indent=1) + "\n")
+    # Whoever presses Ctrl-C wants the terminal back at once: `gridbazaar report` makes up for it.
+    if not interrupt.is_set:
+        _write_report(folder)
     return result
 
 
@@ -289,9 +292,8 @@ def _first_period_ms(scenario: Scenario) -> int:
     return -(-earliest_ms // scenario.period_ms) * scenario.period_ms
 
 
-def _finish(folder: RunFolder, result: RunResult) -> None:
+def _write_report(folder: RunFolder) -> None:
     # Imported late: plotting takes a second to load, which the start of a run need not pay.
     from agents.report import write_report
 
-    write_atomically(folder.result_json, json.dumps(result.to_json(), indent=1) + "\n")
     write_report(folder)

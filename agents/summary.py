@@ -33,7 +33,10 @@ def print_summary(result: RunResult) -> None:
     for node, state in result.nodes.items():
         click.echo(f"  {node:<16} height {state.height:>6}   state {state.state_root[:16]}")
     click.echo()
-    click.echo(f"Report: {folder.report_html}")
+    if folder.report_html.exists():
+        click.echo(f"Report: {folder.report_html}")
+    else:
+        click.echo(f"Report: not made yet; gridbazaar report {folder.path}")
     click.echo(f"Verify: gridbazaar audit {folder.path}")
 
 

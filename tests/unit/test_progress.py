@@ -65,4 +65,6 @@ def test_a_summary_without_evaluation_still_says_how_the_run_ended(
     print_summary(
         RunResult(folder=tmp_path, periods_settled=0, trades=0, energy_wh=0, seconds=1.0, interrupted=True)
     )
-    assert "Stopped after 1.0 s: 0 periods settled" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "Stopped after 1.0 s: 0 periods settled" in out
+    assert f"gridbazaar report {tmp_path}" in out
