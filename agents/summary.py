@@ -27,9 +27,10 @@ def print_summary(result: RunResult) -> None:
         f" {result.periods_settled} periods settled, {result.trades:,} trades."
     )
     click.echo()
-    for name, words in summary_lines(folder):
-        click.echo(f"  {name:<9} {words}")
-    click.echo()
+    if lines := summary_lines(folder):
+        for name, words in lines:
+            click.echo(f"  {name:<9} {words}")
+        click.echo()
     for node, state in result.nodes.items():
         click.echo(f"  {node:<16} height {state.height:>6}   state {state.state_root[:16]}")
     click.echo()
