@@ -11,7 +11,8 @@ all the same. With `tie` there is one book, and each bid takes the ask that is c
 region's among equals. Strict gives more volume and less surplus than one book: a local pair may trade
 energy that a dearer bid elsewhere would have taken.
 
-A bid's price is the most the buyer pays, fee included. Sorting dominates: O(n log n).
+A bid's price is the most the buyer pays, fee included. Sorting dominates: O(n log n). Big books go through
+`array_matching.py`, whose trades are the same.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from typing import Final
 from market.clearing_types import ClearingResult, ClearingRules, Match, Residual
 from market.orders import NO_REGION, STANDING_ASK, Order, Side
 
+ARRAYS_FROM: Final = 1_000
+"""From how many orders on a book is matched in arrays: below, setting them up costs more than it saves."""
+
 _LAST_MS: Final = 2**63
 
 _Pair = tuple[Order, Order, int, int]
@@ -31,6 +35,17 @@ _Pair = tuple[Order, Order, int, int]
 
 def high_low_matching(book: Sequence[Order], rules: ClearingRules) -> ClearingResult:
     """Match a book by price, then time; see the head of this module."""
+    if len(book) >= ARRAYS_FROM:
+        # Imported here: a node or a command that never sees a big book starts without NumPy.
+        from market import array_matching
+
+        if array_matching.suits(book, rules):
+            return array_matching.array_matching(book, rules)
+    return order_by_order(book, rules)
+
+
+def order_by_order(book: Sequence[Order], rules: ClearingRules) -> ClearingResult:
+    """The simple path: two sorted lists, head against head. What every other path must agree with."""
     left = {order.number: order.energy_wh for order in book}
     bids = sorted((order for order in book if order.side is Side.BUY and order.energy_wh > 0), key=_bid_rank)
     asks = sorted((order for order in book if order.side is Side.SELL and order.energy_wh > 0), key=_ask_rank)
