@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from agents.component import start_component
+from agents.component import Component, start_component
+from agents.errors import WorkError
 from agents.genesis import genesis_of
 from agents.ledger_node import LedgerNode
 from agents.market_operator import PaceConfig
@@ -15,7 +16,7 @@ from agents.scenario import Scenario
 from agents.wall_clock import now_ms
 from ledger.blocks import Genesis
 from ledger.config import ReplicaConfig
-from ledger.errors import StoreCorrupt
+from ledger.errors import LedgerError, StoreCorrupt
 from ledger.store import LedgerStore
 from mosquitto.keys import KeyPair
 
@@ -51,9 +52,24 @@ def pace_config(scenario: Scenario, first_period_ms: int) -> PaceConfig:
 
 
 def main(folder: RunFolder, name: str) -> None:
-    """Run until told to stop. A node that was killed goes on where its ledger ends, and catches up."""
+    """Run until told to stop. A node that was killed goes on where its ledger ends, and catches up.
+
+    Raises WorkError when the ledger cannot be kept, such as on a full disk: what the replica has in memory
+    is then ahead of its disk, so it must not say another word. Started again, it goes on from its disk.
+    """
     component = start_component(folder, name)
-    deployment = component.deployment
+    try:
+        _run(component)
+    except (LedgerError, OSError) as error:
+        log.error("node failed", extra={"fields": {"node": name, "reason": str(error)}})
+        component.say("offline")
+        raise WorkError(f"{name}: {error}") from error
+    finally:
+        component.bus.close()
+
+
+def _run(component: Component) -> None:
+    name, folder, deployment = component.name, component.folder, component.deployment
     scenario = Scenario.load(folder.scenario)
     store = open_store(folder.ledger(name), genesis_of(deployment), component.key)
     node = LedgerNode(
@@ -74,7 +90,6 @@ def main(folder: RunFolder, name: str) -> None:
     component.say("ended")
     log.info("node stopped", extra={"fields": node.driver.status().as_dict()})
     node.close()
-    component.bus.close()
 
 
 def open_store(path: Path, genesis: Genesis, key: KeyPair) -> LedgerStore:

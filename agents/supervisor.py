@@ -1,4 +1,8 @@
-"""Child processes of a run: start, watch, start again with a limit, stop within seconds.
+"""Child processes of a run: start, watch, start again, stop within seconds.
+
+A part that dies is started again: at once the first time, then after waits that double. One that has never
+run for long is taken for misconfigured and given up soon; one that has is in trouble that may pass, such as
+a full disk, and gets many minutes.
 
 Every child gets a process group of its own, so that Ctrl-C in a terminal reaches the runner alone and the
 runner decides the order in which parts stop. A child whose runner has died without a word stops by itself:
@@ -13,14 +17,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 log = logging.getLogger(__name__)
 
-RESTARTS_MAX: Final = 5
+FAILURES_MAX: Final = 5
+"""So often a part that has never run for `STEADY_S` may end before it is given up."""
+
+PATIENCE_S: Final = 900.0
+"""So long a part that has run before may go on failing before it is given up."""
+
+STEADY_S: Final = 10.0
+"""A part that has run for so long works: its next end is a first one again."""
+
+WAIT_FIRST_S: Final = 0.25
+WAIT_LAST_S: Final = 8.0
+
 STOP_PATIENCE_S: Final = 3.0
 PARENT_VARIABLE: Final = "GRIDBAZAAR_RUNNER"
 
@@ -29,7 +44,7 @@ PARENT_VARIABLE: Final = "GRIDBAZAAR_RUNNER"
 class ChildSpec:
     """One part of the run: its name, its command line, and where its output goes.
 
-    `essential` parts are started again when they die; `finite` parts end by themselves with code 0.
+    A `finite` part ends by itself with code 0; every other end, of any part, is a failure.
     """
 
     name: str
@@ -41,56 +56,112 @@ class ChildSpec:
 
 @dataclass(slots=True)
 class Child:
-    """A started part."""
+    """A started part. `failures`: ends in a row since it last ran for `STEADY_S`; `restarts`: all of them.
+
+    `held`: it is not to be started again for now. Times in s of the supervisor's clock.
+    """
 
     spec: ChildSpec
     process: subprocess.Popen[bytes]
+    started_s: float
     restarts: int = 0
     ended: bool = False
+    held: bool = False
+    proven: bool = False
+    failures: int = 0
+    failing_since_s: float = 0.0
+    retry_s: float | None = None
 
 
 class ChildGaveUpError(Exception):
-    """A part died more often than it may be started again."""
+    """A part died more often, or for longer, than it may be started again."""
 
 
 class Supervisor:
-    """Owns the child processes of one run, and only those."""
+    """Owns the child processes of one run, and only those. `clock_s` is a clock that never runs backwards."""
 
-    def __init__(self, restarts_max: int = RESTARTS_MAX) -> None:
-        self.restarts_max = restarts_max
+    def __init__(
+        self,
+        failures_max: int = FAILURES_MAX,
+        patience_s: float = PATIENCE_S,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.failures_max = failures_max
+        self.patience_s = patience_s
         self.children: dict[str, Child] = {}
+        self._clock_s = clock_s
 
     def start(self, spec: ChildSpec) -> Child:
         """Start a part. Raises OSError when its program cannot be executed."""
-        child = Child(spec, _spawn(spec))
+        child = Child(spec, _spawn(spec), self._clock_s())
         self.children[spec.name] = child
         log.info("part started", extra={"fields": {"part": spec.name, "pid": child.process.pid}})
         return child
 
     def check(self) -> list[str]:
-        """Look at every part once; start the dead again. Returns the names of those started again.
+        """Look at every part once; start the dead again when their time has come. Returns who was started.
 
-        Raises ChildGaveUpError, which names the part and where its output is, at the limit of restarts.
+        Raises ChildGaveUpError, which names the part and where its output is, for one that is given up.
         """
+        now_s = self._clock_s()
         restarted = []
         for child in self.children.values():
+            if child.ended or child.held:
+                continue
             code = child.process.poll()
-            if code is None or child.ended:
-                continue
-            if child.spec.finite and code == 0:
+            if code is None:
+                self._note_steady(child, now_s)
+            elif child.spec.finite and code == 0:
                 child.ended = True
-                continue
-            if child.restarts >= self.restarts_max:
-                raise ChildGaveUpError(
-                    f"{child.spec.name} ended {child.restarts + 1} times, last with code {code}; "
-                    f"its last words are in {child.spec.output}"
-                )
-            child.restarts += 1
-            child.process = _spawn(child.spec)
-            restarted.append(child.spec.name)
-            fields = {"part": child.spec.name, "code": code, "pid": child.process.pid, "restarts": child.restarts}
-            log.warning("part started again", extra={"fields": fields})
+            elif child.retry_s is None:
+                self._note_failure(child, code, now_s)
+            if child.retry_s is not None and now_s >= child.retry_s:
+                self._start_again(child, now_s)
+                restarted.append(child.spec.name)
         return restarted
+
+    def hold(self, name: str) -> None:
+        """Do not start this part again, should it end, until `release`."""
+        self.children[name].held = True
+
+    def release(self, name: str) -> None:
+        """Watch this part again; if it has ended meanwhile, that counts for nothing and it is started now."""
+        child = self.children[name]
+        child.held = False
+        if child.process.poll() is not None and not child.ended:
+            child.retry_s = self._clock_s()
+
+    def _note_steady(self, child: Child, now_s: float) -> None:
+        if child.failures or not child.proven:
+            if now_s < child.started_s + STEADY_S:
+                return
+            child.proven, child.failures = True, 0
+
+    def _note_failure(self, child: Child, code: int, now_s: float) -> None:
+        # A part that nobody looked at for a while may have become steady and died since.
+        self._note_steady(child, now_s)
+        child.failures += 1
+        if child.failures == 1:
+            child.failing_since_s = now_s
+        given_up = (
+            now_s > child.failing_since_s + self.patience_s if child.proven else child.failures > self.failures_max
+        )
+        if given_up:
+            raise ChildGaveUpError(
+                f"{child.spec.name} ended {child.failures} times in a row, last with code {code}; "
+                f"its last words are in {child.spec.output}"
+            )
+        wait_s = 0.0 if child.failures == 1 else min(WAIT_FIRST_S * 2 ** (child.failures - 2), WAIT_LAST_S)
+        child.retry_s = now_s + wait_s
+        fields = {"part": child.spec.name, "code": code, "failures": child.failures, "wait_s": wait_s}
+        log.warning("part ended", extra={"fields": fields})
+
+    def _start_again(self, child: Child, now_s: float) -> None:
+        child.process = _spawn(child.spec)
+        child.started_s, child.retry_s = now_s, None
+        child.restarts += 1
+        fields = {"part": child.spec.name, "pid": child.process.pid, "restarts": child.restarts}
+        log.warning("part started again", extra={"fields": fields})
 
     def has_ended(self, name: str) -> bool:
         """Whether a finite part has done its work."""
