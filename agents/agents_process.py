@@ -27,25 +27,6 @@ class Stopped(Exception):  # noqa: N818 - no error: somebody asked this process 
     """Raised inside of a wait when the process is told to stop."""
 
 
-def exchange_config(component: Component) -> ExchangeConfig:
-    """Whom this host believes, and where its participants live."""
-    deployment = component.deployment
-    return ExchangeConfig(
-        host=component.name,
-        chain_id=deployment.chain_id,
-        committee=deployment.committee_keys,
-        threshold=deployment.agreement_threshold,
-        regions={entry.account: entry.region for entry in deployment.participants},
-        devices={
-            device: entry.meters[0].public_key
-            for entry in deployment.participants
-            for device in entry.devices
-            if entry.meters
-        },
-        default_region=deployment.regions[0],
-    )
-
-
 def main(folder: RunFolder) -> None:
     """Run all periods of the scenario, then end. Told to stop, it ends between two messages."""
     component = start_component(folder, AGENTS_HOST)
@@ -54,7 +35,7 @@ def main(folder: RunFolder) -> None:
 
     scenario = Scenario.load(folder.scenario)
     bus = StoppableBus(component)
-    exchange = BusExchange(bus, exchange_config(component), component.key, now_ms)
+    exchange = BusExchange(bus, ExchangeConfig.of(component.deployment, component.name), component.key, now_ms)
     model = MarketModel(scenario, exchange, keys=component.keys, records=folder.agents_csv)
     try:
         wait_for_market(component, bus)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.announcements import parse_receipts
+from agents.deployment import Deployment
 from devices.telemetry import Telemetry, open_telemetry
 from market.errors import FormError
 from market.events import Clearing, Phase, PhaseChange, Settlement
@@ -59,6 +60,24 @@ class ExchangeConfig:
     default_region: str
     receipt_limit_ms: int = 30_000
     result_limit_ms: int = 120_000
+
+    @classmethod
+    def of(cls, deployment: Deployment, host: str) -> ExchangeConfig:
+        """What an agent host needs of a deployment. An inverter speaks with its meter's key."""
+        return cls(
+            host=host,
+            chain_id=deployment.chain_id,
+            committee=deployment.committee_keys,
+            threshold=deployment.agreement_threshold,
+            regions={entry.account: entry.region for entry in deployment.participants},
+            devices={
+                device: entry.meters[0].public_key
+                for entry in deployment.participants
+                for device in entry.devices
+                if entry.meters
+            },
+            default_region=deployment.regions[0],
+        )
 
 
 @dataclass(slots=True)

@@ -61,15 +61,7 @@ def local_exchange(scenario: Scenario, keys: KeyRing | None = None) -> BusExchan
         store=DeviceStore(None, deployment.chain_id, "devices"),
         clock=clock_ms,
     )
-    config = ExchangeConfig(
-        host=AGENTS_HOST,
-        chain_id=deployment.chain_id,
-        committee=deployment.committee_keys,
-        threshold=deployment.agreement_threshold,
-        regions={entry.account: entry.region for entry in deployment.participants},
-        devices={device: entry.meters[0].public_key for entry in deployment.participants for device in entry.devices},
-        default_region=deployment.regions[0],
-    )
+    config = ExchangeConfig.of(deployment, AGENTS_HOST)
     exchange = BusExchange(network.bus(AGENTS_HOST), config, ring.key(AGENTS_HOST), clock_ms)
     network.on_tick(node.tick)
     network.on_tick(lambda now_ms: host.tick())
