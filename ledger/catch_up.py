@@ -21,8 +21,8 @@ _PARTS_MAX: Final = 1_024
 _BEHIND_AT_ONCE: Final = 8
 """So many blocks behind a replica fetches at once; fewer may just be on their way."""
 
-_ANSWERS_PER_PEER: Final = 8
-"""How often a peer is answered between two ticks, so that one cannot keep us busy with fetching."""
+_TRANSFERS_PER_PEER: Final = 8
+"""How many blocks messages or snapshot parts a peer is sent between two ticks."""
 
 
 @dataclass(slots=True)
@@ -42,13 +42,15 @@ class CatchUp:
     def __init__(self, core: Core) -> None:
         self.core = core
         self.heights: dict[int, int] = {}
+        self.stables: dict[int, int] = {}
         self._donor = core.index
         self._asked_for = 0
         self._target_before = 0
         self._received: list[tuple[Block, CommitCertificate]] = []
         self._snapshot: Collection | None = None
         self._snapshot_wanted = False
-        self._answers: dict[int, int] = {}
+        self._arriving = False
+        self._attempts = 0
 
     @property
     def target(self) -> int:
@@ -59,33 +61,42 @@ class CatchUp:
         """Remember how far a replica says it is, and fetch at once when far behind."""
         # An old status that is played again must not lower what we know.
         self.heights[replica] = max(status.height, self.heights.get(replica, 0))
+        self.stables[replica] = max(status.stable_height, self.stables.get(replica, 0))
         if status.height - self.core.tip.height >= _BEHIND_AT_ONCE and self._asked_for <= self.core.tip.height:
             self._ask()
 
     def tick(self) -> None:
-        """Ask the next donor for what we lacked at the last tick and still lack."""
-        self._answers.clear()
+        """Ask the next donor for what we lacked at the last tick and still lack, unless it is on its way."""
+        arriving, self._arriving = self._arriving, False
         behind = self.core.tip.height < self._target_before
         self._target_before = self.target
         entry = self.core.next_entry
-        if behind or (entry is not None and entry.final is not None):
+        if not arriving and (behind or (entry is not None and entry.final is not None)):
             self._ask()
 
     def _ask(self) -> None:
         core = self.core
-        n = core.config.n
+        n, height = core.config.n, core.tip.height
         others = [(self._donor + step) % n for step in range(1, n + 1)]
-        donors = [item for item in others if item != core.index and self.heights.get(item, 0) > core.tip.height]
+        donors = [item for item in others if item != core.index and self.heights.get(item, 0) > height]
         if not donors:
             return
-        self._donor = donors[0]
         core.counters["state transfers asked"] += 1
-        gap = min(self.heights[item] for item in donors) - core.tip.height
-        if self._snapshot_wanted or gap > core.config.snapshot_gap:
-            self._snapshot = None
+        self._asked_for = height + 1
+        self._attempts += 1
+        self._snapshot = None
+        far = (
+            self._snapshot_wanted or min(self.heights[item] for item in donors) - height > core.config.snapshot_gap
+        )
+        self._snapshot_wanted = False
+        # Who claims a checkpoint may not have it, or show a false one, and who says that it has no blocks may
+        # lie: so the other way is tried as well.
+        givers = [item for item in donors if self.stables[item] > height]
+        if far and givers and self._attempts % 3:
+            self._donor = givers[0]
             core.send(self._donor, FetchSnapshot(height=0, index=0))
         else:
-            self._asked_for = core.tip.height + 1
+            self._donor = donors[0]
             core.send(self._donor, FetchBlocks(start=self._asked_for))
 
     # --- Blocks ---------------------------------------------------------------------------------------
@@ -100,15 +111,15 @@ class CatchUp:
         fresh = [item for item in message.blocks if item[0].height > core.tip.height]
         if fresh and fresh[0][0].height == core.tip.height + 1:
             self._received = fresh
+            self._arriving = True
 
     def execute(self) -> bool:
         """Execute the next fetched block if it proves itself. Whether it did."""
         core = self.core
+        self._received = [item for item in self._received if item[0].height > core.tip.height]
         if not self._received or core.executing or core.halted:
             return False
         block, certificate = self._received.pop(0)
-        if block.height <= core.tip.height and self._received:
-            return self.execute()
         taken = self._proven(block, certificate)
         if taken is None:
             self._received = []
@@ -144,6 +155,7 @@ class CatchUp:
     def after_block(self) -> None:
         """Go on fetching while the donor had more."""
         core = self.core
+        self._attempts = 0
         if core.tip.height >= self._asked_for > 0 and not self._received:
             self._asked_for = 0
             if self.target - core.tip.height >= _BEHIND_AT_ONCE:
@@ -169,6 +181,8 @@ class CatchUp:
             )
         if snapshot.header != message.header or snapshot.count != message.count or message.index >= message.count:
             return
+        if message.index not in snapshot.parts:
+            self._arriving = True
         snapshot.parts[message.index] = message.part
         missing = next((item for item in range(snapshot.count) if item not in snapshot.parts), None)
         if missing is not None:
@@ -198,9 +212,7 @@ class CatchUp:
 
     def after_snapshot(self, *, installed: bool) -> None:
         """Go on with blocks after a good snapshot, with another donor after a false one."""
-        if installed:
-            self._snapshot_wanted = False
-        else:
+        if not installed:
             self.core.counters["snapshots refused"] += 1
         self._ask()
 
@@ -208,14 +220,10 @@ class CatchUp:
 
     def on_fetch_blocks(self, replica: int, message: FetchBlocks) -> None:
         """Answer with blocks from our store."""
-        if message.start <= self.core.tip.height and self._may_answer(replica):
+        if message.start <= self.core.tip.height and self.core.may_answer(replica, _TRANSFERS_PER_PEER):
             self.core.emit(SendBlocks(replica=replica, start=message.start))
 
     def on_fetch_snapshot(self, replica: int, message: FetchSnapshot) -> None:
         """Answer with a part of our newest snapshot, or of the one that is being collected."""
-        if self._may_answer(replica):
+        if self.core.may_answer(replica, _TRANSFERS_PER_PEER):
             self.core.emit(SendSnapshot(replica=replica, height=message.height, index=message.index))
-
-    def _may_answer(self, replica: int) -> bool:
-        self._answers[replica] = self._answers.get(replica, 0) + 1
-        return self._answers[replica] <= _ANSWERS_PER_PEER

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from ledger.quorums import Quorums
 
-_MESSAGE_BYTES_MAX = 900_000
+_MESSAGE_BYTES_MAX: Final = 900_000
 """What may go into one consensus message; the codec's own limit lies a little above."""
+
+_VOTE_BYTES: Final = 70
+"""A replica's index and signature inside of a certificate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,13 @@ class ReplicaConfig:
             raise ValueError(
                 f"a batch of {self.batch_count} transactions and {self.batch_bytes} bytes does not fit "
                 f"into messages of {_MESSAGE_BYTES_MAX} bytes twice"
+            )
+        quorum = self.quorums.quorum
+        if self.window * quorum * quorum * _VOTE_BYTES > _MESSAGE_BYTES_MAX:
+            most = _MESSAGE_BYTES_MAX // (quorum * quorum * _VOTE_BYTES)
+            raise ValueError(
+                f"window must be at most {most} with {self.n} replicas, or a new view with a certificate "
+                f"for each number would not fit into a message; was {self.window}"
             )
         if self.pool_count_per_sender > self.pool_count:
             raise ValueError(

@@ -22,6 +22,9 @@ RECORD_PREPARED: Final = 18
 """Kinds of `VoteRecord` that are no messages: an accepted proposal, a prepared certificate."""
 
 
+_ACCUSED_KEPT: Final = 256
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tip:
     """The end of the executed chain. `state_root` and `period` are those after this block."""
@@ -78,6 +81,8 @@ class Core:
         self.halted = ""
         self.counters: Counter[str] = Counter()
         self.effects: list[Effect] = []
+        self.answers: Counter[int] = Counter()
+        self._accused: dict[tuple[int, bytes], None] = {}
 
     @property
     def primary(self) -> int:
@@ -134,10 +139,23 @@ class Core:
         self.emit(Broadcast(signed=signed))
         return signed
 
+    def may_answer(self, replica: int, limit: int) -> bool:
+        """Whether a replica that fetches is answered again before the next tick.
+
+        One that does nothing but ask must not keep us busy; an honest one asks again after a tick.
+        """
+        self.answers[replica] += 1
+        return self.answers[replica] <= limit
+
     def accuse(self, first: Signed, second: Signed) -> None:
-        """Keep two messages of one replica that contradict each other."""
+        """Keep two messages of one replica that contradict each other; a first proof is enough for a place."""
         self.counters["equivocations seen"] += 1
-        self.emit(RecordEvidence(first=first, second=second))
+        place = (first.replica, first.body)
+        if place not in self._accused:
+            self._accused[place] = None
+            if len(self._accused) > _ACCUSED_KEPT:
+                del self._accused[next(iter(self._accused))]
+            self.emit(RecordEvidence(first=first, second=second))
 
     def halt(self, reason: str) -> None:
         """Stop taking part: what we hold contradicts what a quorum signed."""

@@ -21,6 +21,7 @@ class Liveness:
         self.core = core
         self.views = views
         self._armed = False
+        self._due_ms = 0
 
     def arm(self) -> None:
         """Run the timer while anything waits. An idle replica has none, and finds a dead primary later."""
@@ -29,12 +30,17 @@ class Liveness:
             return
         self._armed = True
         delay_ms = max(1, core.timeout(core.config.request_timeout_ms) // 4)
+        self._due_ms = core.now_ms + delay_ms
         core.emit(SetTimer(timer=Timer.REQUEST, delay_ms=delay_ms))
 
     def on_timer(self) -> None:
         """Relay what has waited for half of the timeout; leave the view when something waited all of it."""
         core = self.core
         self._armed = False
+        if core.now_ms - self._due_ms > core.timeout(core.config.request_timeout_ms):
+            # It was this replica that stood still, not the primary: begin to wait now.
+            core.view_entered_ms = core.now_ms
+            core.pool.restart_waits(core.now_ms, core.executed_count)
         if core.active and not core.halted:
             timeout_ms = core.timeout(core.config.request_timeout_ms)
             if self._overdue(timeout_ms):

@@ -7,6 +7,7 @@ a chain, since a commit names the block's hash, which is known once the parent i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from ledger.application import Admitted
 from ledger.blocks import Block, next_header
@@ -30,6 +31,8 @@ from ledger.messages import (
 )
 from ledger.records import BodyRecord, VoteRecord
 from mosquitto.codec import encode
+
+_ANSWERS_PER_PEER: Final = 64
 
 
 class NormalCase:
@@ -344,7 +347,8 @@ class NormalCase:
     def on_fetch_proposal(self, signed: Signed, message: FetchProposal) -> None:
         """Show a proposal that we hold."""
         entry = self.core.log.get(message.sequence)
-        if entry is not None and (proposal := entry.proposals.get(message.digest)) is not None:
+        proposal = entry.proposals.get(message.digest) if entry is not None else None
+        if proposal is not None and self.core.may_answer(signed.replica, _ANSWERS_PER_PEER):
             self.core.send(signed.replica, OfferProposal(proposal=proposal))
 
     def on_offer_proposal(self, message: OfferProposal) -> None:
@@ -368,7 +372,7 @@ class NormalCase:
             admitted = admitted or core.pool.get(item)
             if admitted is not None:
                 found.append(admitted.transaction)
-        if found:
+        if found and core.may_answer(signed.replica, _ANSWERS_PER_PEER):
             core.send(signed.replica, Bodies(transactions=tuple(found)))
 
     def on_bodies(self, message: Bodies) -> None:

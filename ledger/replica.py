@@ -277,6 +277,7 @@ class Replica:
         """Say where we stand and repeat what others may lack: messages are lost, and replicas restart."""
         core = self.core
         core.emit(SetTimer(timer=Timer.RESEND, delay_ms=core.config.resend_ms))
+        core.answers.clear()
         self.normal.repeat()
         self.views.repeat()
         self.checkpoints.repeat()

@@ -79,6 +79,7 @@ class SimulatedNode:
         self._life = 0
         self._tokens = 0
         self._disk_free_ms = 0
+        self._writing = 0
         self._timers: dict[Timer, int] = {}
         self._snapshots: dict[int, bytes] = {}
         self._outgoing: Outgoing = []
@@ -117,6 +118,7 @@ class SimulatedNode:
         self.up = False
         self.crash_at_write = False
         self._life += 1
+        self._disk_free_ms = self._writing = 0
         self._timers.clear()
         self._effects.clear()
         self._outgoing = []
@@ -281,24 +283,25 @@ class SimulatedNode:
             self._crash_while(writes, outgoing)
             return
         free_ms = max(self._disk_free_ms, self.world.now_ms + self.disk_delay_ms)
-        if free_ms <= self.world.now_ms:
+        if not self._writing and free_ms <= self.world.now_ms:
             self.disk.synchronize(writes)
             self._release(outgoing)
             return
         # Writes are done in order, also when the disk becomes fast again.
         self._disk_free_ms = free_ms
+        self._writing += 1
         life = self._life
         self.world.at(free_ms - self.world.now_ms, lambda: self._flush_later(life, writes, outgoing))
 
     def _flush_later(self, life: int, writes: list[Write], outgoing: Outgoing) -> None:
         if life == self._life:
-            if self._disk_free_ms <= self.world.now_ms:
-                self._disk_free_ms = 0
+            self._writing -= 1
             self.disk.synchronize(writes)
             self._release(outgoing)
 
     def _crash_while(self, writes: list[Write], outgoing: Outgoing) -> None:
-        step = self.world.chance.randrange(3)
+        # Earlier writes that the disk has not finished are lost, and then this one is too.
+        step = self.world.chance.randrange(3) if not self._writing else 0
         self.world.counts["crashes at a write"] += 1
         if step > 0:
             self.disk.synchronize(writes)
