@@ -35,7 +35,7 @@ clean: ## Remove the virtual environment and caches; run folders stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --constraint constraints.txt --editable .
+	$(PIP) install --constraint constraints.txt --editable '.[web]'
 	$(BIN)/python -m mosquitto.install
 	@touch $@
 
