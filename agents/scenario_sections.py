@@ -54,7 +54,7 @@ class MarketSection(Section):
     periods: Annotated[int, Field(ge=1, le=1_000_000)] = 96
     pace: Literal["lockstep", "scaled", "live"] = "lockstep"
     time_factor: Annotated[float, Field(gt=0, le=100_000, strict=False)] = 1.0
-    mechanism: Literal["hlm"] = "hlm"
+    mechanism: Literal["hlm", "uniform"] = "hlm"
     price_rule: Literal["midpoint", "bid", "ask", "uniform"] = "midpoint"
     region_priority: Literal["strict", "tie"] = "strict"
     retail_micro: Price = 300_000

@@ -9,10 +9,11 @@ from market.clearing_types import ClearingResult, ClearingRules, Match, Mechanis
 from market.errors import ConfigError, FormError
 from market.high_low_matching import high_low_matching
 from market.orders import STANDING_ASK, Order
+from market.uniform_price import uniform_price
 
 __all__ = ["MECHANISMS", "ClearingResult", "ClearingRules", "Match", "Residual", "clear"]
 
-MECHANISMS: Final[dict[str, Mechanism]] = {"hlm": high_low_matching}
+MECHANISMS: Final[dict[str, Mechanism]] = {"hlm": high_low_matching, "uniform": uniform_price}
 """All mechanisms by the name that scenarios use."""
 
 

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 @click.command(name="clear")
 @click.argument("book", type=click.Path(path_type=Path, allow_dash=True), metavar="BOOK.csv")
-@click.option("--mechanism", default="hlm", show_default=True, help="hlm: high-low matching.")
+@click.option(
+    "--mechanism",
+    default="hlm",
+    show_default=True,
+    help="hlm: high-low matching; uniform: buyer's or seller's market, one price.",
+)
 @click.option(
     "--price-rule",
     type=click.Choice(["midpoint", "bid", "ask", "uniform"]),
