@@ -294,9 +294,12 @@ class NormalCase:
                 core.executing = True
                 core.emit(Execute(block=block, transactions=taken, certificate=entry.final))
                 return True
-        if entry.commit_view == entry.final.view:
-            # In that view the same proposal was prepared here: only our state can make another block of it.
-            core.halt(f"block {entry.sequence} became another here than the one that a quorum committed")
+        certificate = entry.prepared
+        if certificate is not None and certificate.view == entry.final.view:
+            proposal = entry.proposals.get(certificate.digest)
+            if proposal is not None and not entry.missing(proposal):
+                # In that view nothing else can have been prepared: only another state makes another block.
+                core.halt(f"block {entry.sequence} became another here than the one that a quorum committed")
         return False
 
     def _build(self, entry: Entry, proposal: Proposal) -> tuple[Block, tuple[Admitted, ...]]:
