@@ -133,7 +133,7 @@ def _twin(book: list[Order], rules: ClearingRules) -> list[tuple[int, int, int, 
     bids = sorted((o for o in units if o.side is Side.BUY), key=lambda o: (-o.price_micro, o.issued_ms, o.number))
     asks = [(o.price_micro, 0, o.issued_ms, o.number) for o in units if o.side is Side.SELL]
     if rules.ask_limit_micro:
-        asks += [(rules.ask_limit_micro, 1, 0, STANDING_ASK)] * len(units)
+        asks += [(rules.ask_limit_micro, 1, 0, STANDING_ASK)] * (len(units) + 1)
     asks.sort()
     pairs = [(b, a) for b, a in zip(bids, asks, strict=False) if b.price_micro >= a[0]]
     count = len(pairs)

@@ -185,7 +185,7 @@ def reading(
 def old_counter() -> tuple[World, SignedCall]:
     world, call = reading(before=True, period=1)
     assert call.fields is not None
-    return world, replace(call, fields=(*call.fields[:-1], 0))
+    return world, replace(call, fields=(*call.fields[:-1], 1))
 
 
 def reading_too_late() -> tuple[World, SignedCall]:
