@@ -96,10 +96,6 @@ class Entry:
             spare = next(key for key in self.proposals if key not in (self.digest, proposal.digest))
             del self.proposals[spare]
 
-    def missing(self, proposal: Proposal) -> tuple[bytes, ...]:
-        """Ids of the proposal whose transactions are not here."""
-        return tuple(item for item in proposal.transaction_ids if item not in self.bodies)
-
 
 class Log:
     """Entries by sequence number, inside of the window."""

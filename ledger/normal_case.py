@@ -7,11 +7,11 @@ a chain, since a commit names the block's hash, which is known once the parent i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from ledger.application import Admitted
 from ledger.blocks import Block, next_header
 from ledger.certificates import TAG_COMMIT, CommitCertificate
+from ledger.content import Content
 from ledger.core import RECORD_PREPARED, RECORD_PROPOSAL, Core
 from ledger.effects import Broadcast, Execute, Persist, Send
 from ledger.log import Entry
@@ -20,8 +20,6 @@ from ledger.messages import (
     TAG_PREPARE,
     Bodies,
     Commit,
-    FetchBodies,
-    FetchProposal,
     OfferProposal,
     Prepare,
     PreparedCertificate,
@@ -32,14 +30,13 @@ from ledger.messages import (
 from ledger.records import BodyRecord, VoteRecord
 from mosquitto.codec import encode
 
-_ANSWERS_PER_PEER: Final = 64
-
 
 class NormalCase:
     """Agreement on one sequence number after the other, within a view."""
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        self.content = Content(core)
         # Not max(log) + 1: a faulty replica can put a vote for a far number into the log.
         self.proposed = core.tip.height
 
@@ -156,7 +153,7 @@ class NormalCase:
         entry.sent.clear()
         self.prepare(entry)
         if entry.prepare_view != core.view:
-            self.fetch(entry, everyone=False)
+            self.content.fetch(entry, everyone=False)
 
     def prepare(self, entry: Entry) -> None:
         """Send a prepare if the accepted proposal and all its transactions are here."""
@@ -164,12 +161,13 @@ class NormalCase:
         proposal = entry.proposal
         if entry.view != core.view or not core.active or proposal is None:
             return
-        for item in entry.missing(proposal):
+        for item in self.content.missing(entry, proposal):
             if (admitted := core.pool.get(item)) is not None:
                 entry.bodies[item] = admitted
-        if entry.missing(proposal) or not core.may_vote or entry.prepare_view == core.view:
+        if self.content.missing(entry, proposal) or not core.may_vote or entry.prepare_view == core.view:
             return
-        size = sum(len(entry.bodies[item].transaction) for item in proposal.transaction_ids)
+        bodies = [entry.bodies[item] for item in proposal.transaction_ids if item in entry.bodies]
+        size = sum(len(body.transaction) for body in bodies)
         if size > core.config.batch_bytes:
             core.counters["proposals refused"] += 1
             return
@@ -197,6 +195,7 @@ class NormalCase:
                 transaction=entry.bodies[item].transaction,
             )
             for item in proposal.transaction_ids
+            if item in entry.bodies
         )
         self.core.emit(Persist(votes=(record,), bodies=bodies))
 
@@ -287,7 +286,7 @@ class NormalCase:
         if entry is None or entry.final is None or core.executing or core.halted:
             return False
         for proposal in reversed(entry.proposals.values()):
-            if entry.missing(proposal):
+            if self.content.missing(entry, proposal):
                 continue
             block, taken = self._build(entry, proposal)
             if block.hash == entry.final.block_hash:
@@ -296,8 +295,8 @@ class NormalCase:
                 return True
         certificate = entry.prepared
         if certificate is not None and certificate.view == entry.final.view:
-            proposal = entry.proposals.get(certificate.digest)
-            if proposal is not None and not entry.missing(proposal):
+            prepared = entry.proposals.get(certificate.digest)
+            if prepared is not None and not self.content.missing(entry, prepared):
                 # In that view nothing else can have been prepared: only another state makes another block.
                 core.halt(f"block {entry.sequence} became another here than the one that a quorum committed")
         return False
@@ -311,7 +310,7 @@ class NormalCase:
         core = self.core
         if entry.built is not None and entry.built[0] == proposal.digest:
             return entry.built[1], entry.built[2]
-        bodies = (entry.bodies[item] for item in proposal.transaction_ids)
+        bodies = (entry.bodies[item] for item in proposal.transaction_ids if item in entry.bodies)
         taken = tuple(
             body for body in bodies if body.valid_until_period >= core.tip.period and not core.rules.knows(body.id)
         )
@@ -330,30 +329,6 @@ class NormalCase:
 
     # --- Content that is missing ----------------------------------------------------------------------
 
-    def fetch(self, entry: Entry, *, everyone: bool) -> None:
-        """Ask for what keeps the accepted proposal from being prepared: first the primary, then everyone."""
-        core = self.core
-        proposal = entry.proposal
-        message: FetchProposal | FetchBodies
-        if proposal is None:
-            message = FetchProposal(sequence=entry.sequence, digest=entry.digest)
-        elif missing := entry.missing(proposal):
-            message = FetchBodies(sequence=entry.sequence, transaction_ids=missing)
-        else:
-            return
-        core.counters["content fetched"] += 1
-        if everyone or core.is_primary:
-            core.broadcast(message)
-        else:
-            core.send(core.primary, message)
-
-    def on_fetch_proposal(self, signed: Signed, message: FetchProposal) -> None:
-        """Show a proposal that we hold."""
-        entry = self.core.log.get(message.sequence)
-        proposal = entry.proposals.get(message.digest) if entry is not None else None
-        if proposal is not None and self.core.may_answer(signed.replica, _ANSWERS_PER_PEER):
-            self.core.send(signed.replica, OfferProposal(proposal=proposal))
-
     def on_offer_proposal(self, message: OfferProposal) -> None:
         """Take a proposal that a new view named and that we asked for."""
         proposal = message.proposal
@@ -363,20 +338,7 @@ class NormalCase:
         entry.keep(proposal)
         self.prepare(entry)
         if entry.prepare_view != self.core.view:
-            self.fetch(entry, everyone=True)
-
-    def on_fetch_bodies(self, signed: Signed, message: FetchBodies) -> None:
-        """Show transactions that we hold."""
-        core = self.core
-        entry = core.log.get(message.sequence)
-        found: list[bytes] = []
-        for item in message.transaction_ids[: core.config.batch_count]:
-            admitted = entry.bodies.get(item) if entry is not None else None
-            admitted = admitted or core.pool.get(item)
-            if admitted is not None:
-                found.append(admitted.transaction)
-        if found and core.may_answer(signed.replica, _ANSWERS_PER_PEER):
-            core.send(signed.replica, Bodies(transactions=tuple(found)))
+            self.content.fetch(entry, everyone=True)
 
     def on_bodies(self, message: Bodies) -> None:
         """Take transactions that we asked for into their entries, and others into the pool."""
@@ -385,7 +347,7 @@ class NormalCase:
             item: entry
             for entry in core.log
             if entry.view == core.view and entry.proposal is not None
-            for item in entry.missing(entry.proposal)
+            for item in self.content.missing(entry, entry.proposal)
         }
         changed: dict[int, Entry] = {}
         for transaction in message.transactions[: core.config.batch_count]:
@@ -412,7 +374,7 @@ class NormalCase:
                 core.emit(Broadcast(signed=signed))
                 core.counters["messages repeated"] += 1
             if entry.prepare_view != core.view:
-                self.fetch(entry, everyone=True)
+                self.content.fetch(entry, everyone=True)
 
     def pass_on(self, replica: int, signed: Signed) -> None:
         """Send another replica's message to one that seems not to have it."""

@@ -257,11 +257,11 @@ class Replica:
             case CheckpointProof():
                 self.checkpoints.on_proof(message)
             case FetchProposal():
-                self.normal.on_fetch_proposal(signed, message)
+                self.normal.content.on_fetch_proposal(signed, message)
             case OfferProposal():
                 self.normal.on_offer_proposal(message)
             case FetchBodies():
-                self.normal.on_fetch_bodies(signed, message)
+                self.normal.content.on_fetch_bodies(signed, message)
             case Bodies():
                 self.normal.on_bodies(message)
             case FetchBlocks():
