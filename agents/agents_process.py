@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import closing
 from typing import Final
 
 from agents.component import Component, start_component
 from agents.errors import WorkError
 from agents.exchange import BusExchange, ExchangeConfig
+from agents.host_memory import HostMemory
 from agents.key_ring import AGENTS_HOST
 from agents.run_folder import RunFolder
 from agents.scenario import Scenario
@@ -27,8 +29,11 @@ class Stopped(Exception):  # noqa: N818 - no error: somebody asked this process 
     """Raised inside of a wait when the process is told to stop."""
 
 
-def main(folder: RunFolder) -> None:
-    """Run all periods of the scenario, then end. Told to stop, it ends between two messages."""
+def main(folder: RunFolder) -> bool:
+    """Run all periods of the scenario, then end. Told to stop, it ends between two messages.
+
+    Returns whether the last period was settled.
+    """
     component = start_component(folder, AGENTS_HOST)
     # Imported after connecting: Mesa takes a second to load, while the ledger nodes start.
     from agents.model import MarketModel
@@ -36,18 +41,22 @@ def main(folder: RunFolder) -> None:
     scenario = Scenario.load(folder.scenario)
     bus = StoppableBus(component)
     exchange = BusExchange(bus, ExchangeConfig.of(component.deployment, component.name), component.key, now_ms)
-    model = MarketModel(scenario, exchange, keys=component.keys, records=folder.agents_csv)
+    memory = HostMemory(folder.agents_memory)
     try:
-        wait_for_market(component, bus)
-        component.say("online")
-        while model.running:
-            model.step()
+        with closing(
+            MarketModel(scenario, exchange, keys=component.keys, records=folder.agents_csv, memory=memory)
+        ) as model:
+            wait_for_market(component, bus)
+            component.say("online")
+            while model.running:
+                model.step()
         component.say("ended")
     except Stopped:
-        log.info("told to stop", extra={"fields": {"period": model.period}})
+        log.info("told to stop", extra={"fields": {"ordered_in": memory.ordered_in}})
+        return False
     finally:
-        model.close()
         component.bus.close()
+    return True
 
 
 def wait_for_market(component: Component, bus: StoppableBus) -> None:

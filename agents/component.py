@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from dataclasses import dataclass
 
 from agents.deployment import Deployment
@@ -22,6 +23,8 @@ from mosquitto.topics import Topics
 log = logging.getLogger(__name__)
 
 CONNECT_LIMIT_S = 30.0
+STOP_LOOK_S = 0.5
+"""How long a component may be deaf to a signal, or to the end of its runner, while it waits for a broker."""
 
 SWITCH_INTERVAL_S = 0.0005
 """How long one thread may keep another waiting. Python's 5 ms is a long time between two votes."""
@@ -59,7 +62,8 @@ def start_component(folder: RunFolder, name: str, *, persistent: bool = False) -
 
     `persistent`: the broker keeps messages for this component while it is away.
 
-    Raises RunFolderError when the folder lacks something, WorkError when no broker answers.
+    Raises RunFolderError when the folder lacks something, WorkError when no broker answers or when told to
+    stop before one did.
     """
     configure_logging(name, folder.log(name))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -71,8 +75,7 @@ def start_component(folder: RunFolder, name: str, *, persistent: bool = False) -
     will = (topics.status(name), seal_status(name, "offline", key, deployment.chain_id))
     brokers = [BrokerAddress.parse(url) for url in deployment.brokers]
     bus = MqttBus(brokers, f"{deployment.chain_id}-{name}", will=will, clean=not persistent)
-    if not bus.wait_connected(CONNECT_LIMIT_S):
-        raise WorkError(f"{name}: none of {', '.join(deployment.brokers)} answered within {CONNECT_LIMIT_S:.0f} s")
+    _wait_for_broker(bus, name, stop)
     return Component(
         name=name,
         folder=folder,
@@ -83,3 +86,13 @@ def start_component(folder: RunFolder, name: str, *, persistent: bool = False) -
         topics=topics,
         stop=stop,
     )
+
+
+def _wait_for_broker(bus: MqttBus, name: str, stop: StopSignal) -> None:
+    deadline_s = time.monotonic() + CONNECT_LIMIT_S
+    while not bus.wait_connected(STOP_LOOK_S):
+        # A runner that was killed took its broker along, so its parts would wait here for nothing.
+        if stop:
+            raise WorkError(f"{name}: told to stop before a broker answered")
+        if time.monotonic() > deadline_s:
+            raise WorkError(f"{name}: no broker answered within {CONNECT_LIMIT_S:.0f} s: {bus.describe()}")

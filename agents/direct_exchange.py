@@ -82,8 +82,10 @@ class DirectExchange:
         """The period that takes orders."""
         return self.state.open_period
 
-    def submit(self, calls: Sequence[tuple[KeyPair, Transaction]]) -> list[Receipt | None]:
-        """Apply one block of these transactions."""
+    def submit(
+        self, calls: Sequence[tuple[KeyPair, Transaction]], *, once_in: int | None = None
+    ) -> list[Receipt | None]:
+        """Apply one block of these transactions. Nothing is ever sent twice here, so `once_in` changes nothing."""
         return list(self._apply([(key.public, transaction) for key, transaction in calls]).receipts)
 
     def ready(self, period: int, phase: str) -> None:

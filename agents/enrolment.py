@@ -1,7 +1,8 @@
 """Registration at the start: everybody registers, the regulator decides, the cashier credits deposits.
 
-Each of the three is one batch. A host that was started again finds its accounts registered and goes on:
-only who is approved by this run gets a deposit, so nobody is credited twice.
+Each of the three is one batch. A host that was started again finds its accounts registered and approved and
+goes on. It sends the deposits again, for it cannot know how far it had come; but as the very transactions of
+the first time, so nobody is credited twice. A host without that memory credits only whom it sees approved.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
+from agents.host_memory import NEVER
 from agents.population import Participant, name_hash
 from market.orders import Role
 from market.receipts import ReasonCode
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REGISTERED: Final = (ReasonCode.OK, ReasonCode.ALREADY_REGISTERED)
+# WRONG_STATUS: approved before this host was started again.
+_APPROVED: Final = (ReasonCode.OK, ReasonCode.WRONG_STATUS)
+# Credited before this host was started again; when it was away for long, the chain says expired.
+_CREDITED_BEFORE: Final = (ReasonCode.REPLAYED, ReasonCode.EXPIRED)
 
 
 def registration(participant: Participant, keys: KeyRing, hours: float, seed: int) -> Register:
@@ -59,42 +65,37 @@ def enrol(model: MarketModel) -> None:
         for agent, _ in registered:
             agent.approved = True
         return
-    approved = _review(model, model.regulator, registered)
-    _open_accounts(model, model.regulator, approved)
+    is_first = model.memory.enrolled_in == NEVER
+    once_in = model.memory.enrols_in(model.exchange.open_period)
+    approved, funded = _review(model, model.regulator, registered)
+    _open_accounts(model, model.regulator, funded if is_first else approved, once_in)
     log.info("enrolled", extra={"fields": {"registered": len(registered), "approved": len(approved)}})
 
 
 def _review(
     model: MarketModel, regulator: Regulator, registered: list[tuple[MarketAgent, Register]]
-) -> list[MarketAgent]:
-    """Decide about everybody; returns who was approved just now."""
+) -> tuple[list[MarketAgent], list[MarketAgent]]:
+    """Decide about everybody; returns who is approved, and who of them was just now."""
     reviews = [(agent, regulator.review(agent.key.public, register)) for agent, register in registered]
     receipts = model.exchange.submit([(regulator.key, review) for _, review in reviews])
-    approved = []
+    just_now = []
     for (agent, review), receipt in zip(reviews, receipts, strict=True):
-        # WRONG_STATUS: approved before this host was started again.
-        agent.approved = (
-            not review.reason
-            and receipt is not None
-            and receipt.code
-            in (
-                ReasonCode.OK,
-                ReasonCode.WRONG_STATUS,
-            )
-        )
+        agent.approved = not review.reason and receipt is not None and receipt.code in _APPROVED
         if agent.approved and receipt is not None and receipt.code is ReasonCode.OK:
-            approved.append(agent)
-    return approved
+            just_now.append(agent)
+    return [agent for agent, _ in reviews if agent.approved], just_now
 
 
-def _open_accounts(model: MarketModel, regulator: Regulator, approved: list[MarketAgent]) -> None:
-    """Credit the deposits and set the limits."""
+def _open_accounts(model: MarketModel, regulator: Regulator, owners: list[MarketAgent], once_in: int) -> None:
+    """Set the limits and credit the deposits."""
+    funded = [agent for agent in owners if agent.participant.deposit_nano]
     deposits = [
         (regulator.cashier, Deposit(account=agent.key.public, amount_nano=agent.participant.deposit_nano))
-        for agent in approved
-        if agent.participant.deposit_nano
+        for agent in funded
     ]
-    receipts = model.exchange.submit([(regulator.key, regulator.limits()), *deposits])
-    model.count_refusals(receipts)
-    for agent in approved:
-        agent.balance_nano = agent.participant.deposit_nano
+    model.count_refusals(model.exchange.submit([(regulator.key, regulator.limits())]))
+    receipts = model.exchange.submit(deposits, once_in=once_in)
+    model.count_refusals([it for it in receipts if it is None or it.code not in _CREDITED_BEFORE])
+    for agent, receipt in zip(funded, receipts, strict=True):
+        if receipt is not None and receipt.code is ReasonCode.OK:
+            agent.balance_nano = agent.participant.deposit_nano

@@ -127,13 +127,19 @@ class BusExchange:
         assert self._open_period is not None
         return self._open_period
 
-    def submit(self, calls: Sequence[tuple[KeyPair, Transaction]]) -> list[Receipt | None]:
-        """Sign, send, wait for f + 1 equal receipts of each; None where the limit passed without."""
-        valid_until_period = self.open_period + VALID_PERIODS
+    def submit(
+        self, calls: Sequence[tuple[KeyPair, Transaction]], *, once_in: int | None = None
+    ) -> list[Receipt | None]:
+        """Sign, send, wait for f + 1 equal receipts of each; None where the limit passed without.
+
+        `once_in`: see `agents.exchange_api.Exchange`.
+        """
+        valid_until_period = (self.open_period if once_in is None else once_in) + VALID_PERIODS
         start_ms = self._now_ms()
         ids = []
         for key, transaction in calls:
-            body = encode(encode_call(transaction, valid_until_period, next(self._nonces)))
+            nonce = next(self._nonces) if once_in is None else 0
+            body = encode(encode_call(transaction, valid_until_period, nonce))
             envelope = sign(key, Kind.TRANSACTION, self.config.chain_id, body)
             transaction_id = envelope.content_id()
             region = self.config.regions.get(key.public, self.config.default_region)

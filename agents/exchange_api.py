@@ -31,11 +31,16 @@ class Exchange(Protocol):
         """The one period that takes orders, as far as this side has heard."""
         ...
 
-    def submit(self, calls: Sequence[tuple[KeyPair, Transaction]]) -> list[Receipt | None]:
+    def submit(
+        self, calls: Sequence[tuple[KeyPair, Transaction]], *, once_in: int | None = None
+    ) -> list[Receipt | None]:
         """Sign, send as one batch, and wait until f + 1 replicas receipted each.
 
         The answers stand in the order of `calls`. None where the limit passed without a receipt: the
         transaction may still be executed, or never.
+
+        `once_in`: a period from which these transactions are valid a few more, and which makes equal calls
+        the same transaction however often they are sent, also by a host that was started again.
         """
         ...
 

@@ -147,8 +147,12 @@ class MarketOperator:
     _sent_ms: int | None = None
 
     def on_ready(self, host: str, period: int, phase: str) -> None:
-        """Note a host's lockstep status. Strangers are ignored."""
-        if host in self.hosts:
+        """Note a host's lockstep status. Strangers are ignored.
+
+        So is an earlier period than it has named before: anybody can play an old status back, and a host
+        that was started again has still sent its orders.
+        """
+        if host in self.hosts and period >= self.ready.get(host, (period, phase))[0]:
             self.ready[host] = (period, phase)
 
     def is_ready(self, period: int, phase: str) -> bool:

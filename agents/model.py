@@ -18,6 +18,8 @@ import mesa
 from agents.agent_records import AgentRecords
 from agents.collector import BoundedDataCollector
 from agents.enrolment import enrol
+from agents.green_agents import GreenAgent, QuotingRules, quote_all
+from agents.host_memory import HostMemory
 from agents.key_ring import KeyRing, SimulatedKeys
 from agents.market_agents import Consumer, MarketAgent, Producer, Prosumer, Tariffs
 from agents.population import CASHIER, REGULATOR, Participant, Population, populate
@@ -34,6 +36,7 @@ from market.receipts import ReasonCode
 
 if TYPE_CHECKING:
     from agents.exchange_api import Exchange
+    from agents.nash import Iteration
     from market.events import Clearing, Settlement, Trade
     from market.receipts import Receipt
 
@@ -115,7 +118,7 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
     `rng`: a seed that stands in for the scenario's own. `keys`: who signs with what; derived from the
     seed when not given. `periods` and `preset` stand in for the scenario's, for sweeps. `regions`: run the
     participants of these regions only; `authority`: whether the regulator is run here. `records`: where to
-    write `agents.csv`.
+    write `agents.csv`. `memory`: what to keep for a host that is started again.
 
     The first step registers everybody. `running` turns False after the scenario's last period.
     """
@@ -132,12 +135,14 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
         regions: Collection[str] | None = None,
         authority: bool = True,
         records: Path | None = None,
+        memory: HostMemory | None = None,
     ) -> None:
         self.scenario = _scenario(scenario, rng, periods, preset)
         seed = self.scenario.scenario.seed
         super().__init__(rng=seed)
         self.population: Population = populate(self.scenario)
         self.keys: KeyRing = keys or SimulatedKeys(seed)
+        self.memory = memory or HostMemory()
         market = self.scenario.market
         self.hours = self.scenario.period_hours
         self.rules = StrategyRules.of(self.scenario.strategy)
@@ -151,7 +156,7 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
         self.regulator = Regulator(self, self.keys.key(REGULATOR), self.keys.key(CASHIER)) if authority else None
         forecasts = self._forecasts()
         self.traders: list[MarketAgent] = [
-            _CLASSES[participant.role](self, participant, self.keys.key(participant.name), forecasts(participant))
+            self._class_of(participant)(self, participant, self.keys.key(participant.name), forecasts(participant))
             for participant in self.population.participants
             if regions is None or participant.region in regions
         ]
@@ -176,6 +181,7 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
         self.trades = self.traded_wh = self.regulator_wh = self.bid_wh = self.offered_wh = 0
         self.import_wh = self.export_wh = self.refused = 0
         self._unsettled: deque[int] = deque()
+        self.iterations: list[Iteration] = []
 
     def step(self) -> None:
         """One trading period: decide, order, wait for the clearing and the settlement, learn, collect."""
@@ -183,6 +189,11 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
             enrol(self)
             self.enrolled = True
         self.period = self.exchange.open_period
+        if self.period >= self.scenario.market.periods:
+            # Started again after the last period closed: nothing is left to do but to see it settled.
+            self.exchange.wait_settlement(self.scenario.market.periods - 1)
+            self.running = False
+            return
         self._order()
         self.exchange.ready(self.period, "open")
         self._hear_clearing(self.exchange.wait_clearing(self.period))
@@ -204,10 +215,15 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
         The order of the batch decides between equal prices, so it is drawn anew in each period: nobody is
         first by birth.
         """
+        self.refused = 0
+        if not self.memory.orders_in(self.period):
+            log.info("ordered before this host was started again", extra={"fields": {"period": self.period}})
+            return
         traders = list(self.traders)
         self.random.shuffle(traders)
         for agent in traders:
             agent.decide()
+        self._quote(traders)
         calls = [(agent.key, order) for agent in traders for order in agent.orders]
         receipts = self.exchange.submit(calls) if calls else []
         self.refused = self.count_refusals(receipts)
@@ -216,6 +232,22 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
             end = start + len(agent.orders)
             agent.hear_receipts(receipts[start:end])
             start = end
+
+    def _quote(self, traders: Sequence[MarketAgent]) -> None:
+        """Where quotations are answered by best response, let all answer before anything is sent."""
+        if self.scenario.strategy.bidding == "nash":
+            market = self.scenario.market
+            rules = QuotingRules(
+                tariffs=self.tariffs,
+                tick_micro=self.scenario.strategy.tick_micro,
+                by_region=market.region_priority == "strict",
+            )
+            self.iterations = quote_all(traders, rules)
+
+    def _class_of(self, participant: Participant) -> type[MarketAgent]:
+        if self.scenario.strategy.bidding == "nash" and participant.role != "speculator":
+            return GreenAgent
+        return _CLASSES[participant.role]
 
     def count_refusals(self, receipts: Sequence[Receipt | None]) -> int:
         """Count by reason what the ledger refused or never answered; the first of each reason is logged."""

@@ -106,6 +106,11 @@ class RunFolder:
         return self.path / "devices"
 
     @property
+    def agents_memory(self) -> Path:
+        """What an agent host must not forget when its process dies: see `HostMemory`."""
+        return self.path / "agents.json"
+
+    @property
     def broker(self) -> Path:
         """The project's own broker: its configuration, its persistence file."""
         return self.path / "broker"

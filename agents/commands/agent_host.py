@@ -12,10 +12,10 @@ from agents.run_folder import RunFolder
 
 @click.command(name="agents")
 @run_argument
-def command(run: Path) -> None:
+def command(run: Path) -> int:
     """Run the market's agents of a run folder.
 
-    They end when the last period is settled.
+    They end when the last period is settled. Told to stop before, the exit code is 1.
 
     \b
     Example:
@@ -23,4 +23,4 @@ def command(run: Path) -> None:
     """
     from agents.agents_process import main
 
-    main(RunFolder.open(run))
+    return 0 if main(RunFolder.open(run)) else 1

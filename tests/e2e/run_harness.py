@@ -113,7 +113,12 @@ class LiveRun:
 
     def processes(self) -> dict[int, str]:
         """Living processes that name this run's folder, the runner included."""
-        return {pid: line for pid, line in command_lines() if str(self.folder.path) in line}
+        own = str(self.folder.path)
+        return {
+            pid: " ".join(arguments)
+            for pid, arguments in command_lines()
+            if any(argument == own or argument.startswith(f"{own}/") for argument in arguments)
+        }
 
     def wait_settled(self, periods: int, limit_s: float = 60.0) -> None:
         """Wait until so many periods stand in periods.csv; fails at once when the run ends before."""
@@ -169,17 +174,17 @@ def live_run(path: Path, *arguments: str, scenario: Path = NEIGHBOURHOOD) -> Ite
         run.clean_up()
 
 
-def command_lines() -> Iterator[tuple[int, str]]:
+def command_lines() -> Iterator[tuple[int, list[str]]]:
     """Process ids and command lines of all processes that live."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            line = (entry / "cmdline").read_bytes()
         except OSError:
             continue  # It ended while we looked.
         if line:  # A process that has ended and was not waited for has none.
-            yield int(entry.name), line
+            yield int(entry.name), line.decode(errors="replace").split("\0")
 
 
 def is_alive(pid: int) -> bool:

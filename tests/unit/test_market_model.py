@@ -46,9 +46,11 @@ class Watched:
     def open_period(self) -> int:
         return self.inner.open_period
 
-    def submit(self, calls: Sequence[tuple[KeyPair, Transaction]]) -> list[Receipt | None]:
+    def submit(
+        self, calls: Sequence[tuple[KeyPair, Transaction]], *, once_in: int | None = None
+    ) -> list[Receipt | None]:
         self.submitted += calls
-        receipts = self.inner.submit(calls)
+        receipts = self.inner.submit(calls, once_in=once_in)
         return [None for _ in receipts] if self.loses_receipts else receipts
 
     def ready(self, period: int, phase: str) -> None:
