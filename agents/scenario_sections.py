@@ -147,8 +147,14 @@ class ForecastSection(Section):
 
 
 class StrategySection(Section):
-    """`[strategy]`: Huang 2022, eqs. (1) to (5). Steps in micro per kWh, sums of money in nano."""
+    """`[strategy]`: how homes and plants find their prices. Steps in micro per kWh, sums of money in nano.
 
+    `bidding`: `learning` by Huang 2022, eqs. (1) to (5), or `nash`, quotations by best response in ticks of
+    `tick_micro` (green, section 5.3). Speculators go by their own rule in both.
+    """
+
+    bidding: Literal["learning", "nash"] = "learning"
+    tick_micro: Annotated[int, Field(ge=1, le=PRICE_MICRO_MAX)] = 10_000
     preset: Preset = "paper"
     price_step_micro: Price = 5_000
     profit_tolerance_nano: Money = 1_000_000
