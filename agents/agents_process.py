@@ -41,6 +41,7 @@ def main(folder: RunFolder) -> bool:
     scenario = Scenario.load(folder.scenario)
     bus = StoppableBus(component)
     exchange = BusExchange(bus, ExchangeConfig.of(component.deployment, component.name), component.key, now_ms)
+    component.bus.on_reconnect(exchange.say_again)
     memory = HostMemory(folder.agents_memory)
     try:
         with closing(

@@ -40,6 +40,7 @@ RESEND_MS: Final = 1_500
 
 POLL_S: Final = 0.05
 KEPT_PERIODS: Final = 32
+REFUSED_TOPICS_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,7 @@ class BusExchange:
         self._settlements: dict[int, Settlement] = {}
         self._telemetry: dict[str, Telemetry] = {}
         self._open_period: int | None = None
+        self._said: bytes | None = None
         self._subscribe()
 
     @property
@@ -165,8 +167,13 @@ class BusExchange:
             ready_phase=phase,
             time_ms=self._now_ms(),
         )
-        topic = self.topics.status(self.config.host)
-        self.bus.publish(topic, status.seal(self._key, self.config.chain_id), retain=True)
+        self._said = status.seal(self._key, self.config.chain_id)
+        self.say_again()
+
+    def say_again(self) -> None:
+        """Repeat our last status: a broker that was killed has lost the last seconds."""
+        if self._said is not None:
+            self.bus.publish(self.topics.status(self.config.host), self._said, retain=True)
 
     def wait_clearing(self, period: int) -> Clearing:
         """The agreed clearing. Raises TimeoutError, which says for what, after the limit."""
@@ -230,9 +237,13 @@ class BusExchange:
         return handler
 
     def _refuse(self, topic: str, error: Exception) -> None:
+        if topic not in self.refused:
+            # Topics are named by whoever publishes: neither memory nor log grows with their imagination.
+            if len(self.refused) >= REFUSED_TOPICS_MAX:
+                topic = "others"
+            else:
+                log.warning("message refused", extra={"fields": {"topic": topic, "reason": str(error)}})
         self.refused[topic] += 1
-        if self.refused[topic] == 1:
-            log.warning("message refused", extra={"fields": {"topic": topic, "reason": str(error)}})
 
     def _on_receipts(self, envelope: Envelope) -> None:
         height, lines = parse_receipts(envelope.body)

@@ -81,6 +81,7 @@ class LedgerNode:
             send=self._send_as_operator,
             hosts=frozenset(host.name for host in deployment.hosts if host.name == AGENTS_HOST),
         )
+        self._retained: dict[str, bytes] = {}
         self._view: MarketView | None = None
         self._looked_ms = 0
 
@@ -102,6 +103,11 @@ class LedgerNode:
         """Timers and the operator alone, where somebody else drives the bus."""
         self.driver.tick(now_ms)
         self._look(now_ms)
+
+    def announce_again(self) -> None:
+        """Say what the broker should keep once more: one that was killed has lost the last seconds."""
+        for topic, payload in self._retained.items():
+            self.bus.publish(topic, payload, retain=True)
 
     def close(self) -> None:
         """Let go of the store."""
@@ -188,7 +194,10 @@ class LedgerNode:
         self._publish(self.topics.receipts(self.name), Kind.RECEIPTS, body)
 
     def _publish(self, topic: str, kind: Kind, body: bytes, *, retain: bool = False) -> None:
-        self.bus.publish(topic, sign(self._key, kind, self.deployment.chain_id, body).encode(), retain=retain)
+        payload = sign(self._key, kind, self.deployment.chain_id, body).encode()
+        if retain:
+            self._retained[topic] = payload
+        self.bus.publish(topic, payload, retain=retain)
 
 
 def _receipt_line(transaction_id: bytes, receipt: bytes) -> ReceiptLine:

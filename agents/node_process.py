@@ -84,6 +84,7 @@ def _run(component: Component) -> None:
     node.start()
     component.say("online")
     component.bus.on_reconnect(lambda: component.say("online"))
+    component.bus.on_reconnect(node.announce_again)
     log.info("node started", extra={"fields": {"node": name, "height": store.last_height}})
     while not component.stop:
         node.poll(POLL_S)

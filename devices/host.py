@@ -43,6 +43,7 @@ _PERIODS_KEPT: Final = 64
 """How many clearings are remembered: far more periods than are ever cleared and not yet delivered."""
 _READINGS_OF_PAST_PERIODS: Final = 8
 """After an absence, how many periods get a reading of their own; older energy is in the first of them."""
+_REFUSED_SOURCES_KEPT: Final = 1_000
 _DELIVERED: Final = "delivered"
 
 
@@ -201,9 +202,13 @@ class DeviceHost:
 
     def _refuse(self, message: BusMessage, reason: str) -> None:
         source = f"{self._topics.sender(message.topic)}: {reason}"
+        if source not in self.refused:
+            # Topics are named by whoever publishes: neither memory nor log grows with their imagination.
+            if len(self.refused) >= _REFUSED_SOURCES_KEPT:
+                source = f"others: {reason}"
+            else:
+                log.warning("message refused", extra={"fields": {"topic": message.topic, "reason": reason}})
         self.refused[source] += 1
-        if self.refused[source] == 1:
-            log.warning("message refused", extra={"fields": {"topic": message.topic, "reason": reason}})
 
     def _measure_delivered(self) -> None:
         """Live through every period up to the newest that was delivered, once its clearing is here."""
@@ -234,12 +239,12 @@ class DeviceHost:
             flows = simulated.run(positions_wh.get(site.owner, 0) if positions_wh else 0)
             if period <= newest - _READINGS_OF_PAST_PERIODS:
                 continue
-            reading = simulated.meter.read(period, measured_ms)
-            messages.append(self._reading_message(site, reading))
+            # Before the reading: whoever hears that the period is settled knows the battery's state too.
             if site.config.has_inverter:
                 telemetry = simulated.telemetry(flows, period, measured_ms)
                 payload = telemetry.seal(site.meter_key, self.config.chain_id)
                 messages.append(StoredMessage(self._topics.telemetry(telemetry.device_id), payload))
+            messages.append(self._reading_message(site, simulated.meter.read(period, measured_ms)))
         self._next_period = period + 1
         self.periods_measured += 1
         self._store.save_period({site.config.meter_id: it.state() for site, it in self._sites}, messages)
