@@ -14,7 +14,7 @@ from agents.announcements import NOT_IN_A_BLOCK, BlockAnnouncement, ReceiptLine,
 from agents.deployment import Deployment
 from agents.genesis import committee_of, market_config
 from agents.key_ring import AGENTS_HOST
-from agents.market_application import PUBLISHED, ClockCheck, MarketApplication
+from agents.market_application import PUBLISHED, ClockCheck, MarketApplication, decode_event
 from agents.market_operator import MarketOperator, MarketView, PaceConfig, PhaseTransaction
 from ledger.application import Admitted, Execution, Refused
 from ledger.config import ReplicaConfig
@@ -84,6 +84,14 @@ class LedgerNode:
         self._retained: dict[str, bytes] = {}
         self._view: MarketView | None = None
         self._looked_ms = 0
+
+    @property
+    def state(self) -> str:
+        """What this node says of itself: `online`, `recovering` or `halted`, see `ComponentStatus`."""
+        core = self.driver.replica.core
+        if core.halted:
+            return "halted"
+        return "recovering" if core.recovering else "online"
 
     def start(self) -> None:
         """Subscribe, take part in consensus, tell what we know."""
@@ -155,8 +163,9 @@ class LedgerNode:
         ]
         if lines:
             self._publish(self.topics.receipts(self.name), Kind.RECEIPTS, encode_receipts(header.height, lines))
-        for event in self.application.last_events:
-            self._publish_event(event)
+        # Not the application's last events: one drain of the replica may have executed several blocks.
+        for item in execution.events:
+            self._publish_event(decode_event(item))
         # Another state: the operator judges anew.
         self._view = None
 

@@ -180,6 +180,15 @@ class MarketApplication:
         )
 
 
+def decode_event(data: bytes) -> Event:
+    """A published event out of an `Execution`; the bytes are our own."""
+    match decode(data, STORE_LIMITS):
+        case (int(kind), bytes(body)):
+            wanted = next(event_type for event_type, of_kind in PUBLISHED.items() if of_kind == kind)
+            return wanted.from_values(decode(body, STORE_LIMITS))
+    raise ValueError("not an event of an execution")
+
+
 def _signed_call(transaction: bytes) -> SignedCall:
     """What the contract executes. Bytes that no honest replica admits still give a call, to be refused."""
     try:
