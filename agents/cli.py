@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "audit": "agents.commands.audit",
     "ledger": "agents.commands.ledger",
     "report": "agents.commands.report",
+    "meters": "agents.commands.meters",
 }
 """Subcommands and the modules that hold them, each as `command`. The order is that of the help page."""
 

@@ -1,9 +1,10 @@
 """Every error of the data layer.
 
 * DeviceError
-  - SiteError       the description of a site is wrong: names the key, the value and what would be right
-  - ProfileError    a profile, day or period that the data do not hold
-  - StateError      the devices' saved state cannot be read: never guessed, since registers must not go back
+  - SiteError         the description of a site is wrong: names the key, the value and what would be right
+  - ProfileError      a profile, day or period that the data do not hold
+  - StateError        the devices' saved state cannot be read: never guessed, since registers must not go back
+  - MeterConfigError  a meter's family or settings cannot be used: names the key, the value and what would be right
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class ProfileError(DeviceError):
 
 class StateError(DeviceError):
     """The saved state of devices is unreadable or belongs to another chain or host."""
+
+
+class MeterConfigError(DeviceError):
+    """A meter's family, path, unit or topic that cannot be used: the message says what would be right."""
