@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mosquitto.batch import BATCH_BYTES
+from mosquitto.batch import BATCH_BYTES, ENVELOPES_MAX
 from mosquitto.codec import decode, encode
 from mosquitto.errors import CodecError
 
@@ -45,7 +45,7 @@ def encode_packets(outgoing: Sequence[tuple[int, bytes]]) -> Iterator[bytes]:
 def decode_packet(payload: bytes) -> Packet:
     """Read a packet. Raises CodecError."""
     match decode(payload):
-        case (int(recipient), tuple(items)):
+        case (int(recipient), tuple(items)) if len(items) <= ENVELOPES_MAX:
             envelopes = tuple(item for item in items if isinstance(item, bytes))
             if len(envelopes) == len(items):
                 return Packet(recipient, envelopes)

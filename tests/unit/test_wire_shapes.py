@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mosquitto.batch import BATCH_BYTES, decode_batch, encode_batch, encode_batches
+from mosquitto.batch import BATCH_BYTES, ENVELOPES_MAX, decode_batch, encode_batch, encode_batches
 from mosquitto.codec import encode
 from mosquitto.envelope import Kind, sign
 from mosquitto.errors import CodecError, EnvelopeError
@@ -17,7 +17,18 @@ def test_a_batch_keeps_its_envelopes_in_order() -> None:
     assert decode_batch(encode_batch(envelopes)) == envelopes
 
 
-@pytest.mark.parametrize("payload", [encode(1), encode("x"), encode((b"x", 1)), encode(((b"x",),)), b"\xff", b""])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        encode(1),
+        encode("x"),
+        encode((b"x", 1)),
+        encode(((b"x",),)),
+        encode((b"",) * (ENVELOPES_MAX + 1)),
+        b"\xff",
+        b"",
+    ],
+)
 def test_what_is_no_array_of_byte_strings_is_no_batch(payload: bytes) -> None:
     with pytest.raises(CodecError):
         decode_batch(payload)
@@ -30,6 +41,10 @@ def test_batches_are_cut_below_the_packet_limit_and_lose_nothing() -> None:
     assert all(len(batch) < BATCH_BYTES * 1.02 for batch in batches)
     assert [envelope for batch in batches for envelope in decode_batch(batch)] == envelopes
     assert list(encode_batches([])) == []
+    assert [len(decode_batch(batch)) for batch in encode_batches([b"x"] * (ENVELOPES_MAX + 3))] == [
+        ENVELOPES_MAX,
+        3,
+    ]
 
 
 def test_a_status_opens_with_its_signer() -> None:
