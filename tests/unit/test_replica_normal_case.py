@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from replica_bench import NOW_MS, Bench, proposal, sign, transaction
 
@@ -103,10 +105,11 @@ def test_far_numbers_take_no_memory() -> None:
     assert len(bench.replica.core.log) == 0
 
 
-def test_a_pre_prepare_of_a_backup_is_not_prepared() -> None:
+@pytest.mark.parametrize("proposer", [0, 1])
+def test_a_pre_prepare_of_a_backup_is_not_prepared(proposer: int) -> None:
     bench = Bench(2)
     bench.submit(transaction(1))
-    bench.hear(1, PrePrepare(view=0, proposal=proposal(1, transaction(1))))
+    bench.hear(1, PrePrepare(view=0, proposal=replace(proposal(1, transaction(1)), proposer=proposer)))
     assert not bench.sent(Prepare)
 
 
