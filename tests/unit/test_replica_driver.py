@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ledger.application import Execution
 from ledger.blocks import Genesis
 from ledger.committee import Committee, Member
 from ledger.config import ReplicaConfig
 from ledger.driver import ReplicaDriver
 from ledger.memory_store import MemoryStore
+from ledger.messages import Prepare, Status, encode_message
 from ledger.records import StoredBlock
 from ledger.simulation.application import AccountBook, make_transaction
+from ledger.wire import EVERYONE, encode_packets
 from mosquitto.batch import encode_batch
 from mosquitto.bus import BusMessage
+from mosquitto.envelope import Kind, sign
 from mosquitto.keys import KeyPair
 from mosquitto.local_bus import LocalNetwork
 
@@ -143,14 +148,33 @@ def test_rubbish_on_every_topic_is_counted_and_changes_nothing() -> None:
     assert sum(status.refused.values()) >= 15
 
 
-def test_a_message_of_a_stranger_on_a_members_topic_is_refused() -> None:
+def test_the_topic_gives_no_authority_the_signature_does() -> None:
     cluster = Cluster()
     heard: list[BusMessage] = []
     cluster.client.subscribe(f"gb/{CHAIN}/pbft/+", heard.append)
     cluster.send(1)
     cluster.run(500)
     before = cluster.drivers[1].status().refused
-    # A member's genuine message on another topic counts; the topic gives no authority either way.
+    # A member's genuine message on another member's topic, then a stranger's message on a member's.
     cluster.client.publish(f"gb/{CHAIN}/pbft/node-3", heard[0].payload)
     cluster.run(100)
     assert cluster.drivers[1].status().refused == before
+    body = encode_message(Status(view=0, active=True, height=10**9, stable_height=0))
+    stranger = sign(KeyPair.derive(1, "stranger"), Kind.CONSENSUS, CHAIN, body).encode()
+    cluster.client.publish(f"gb/{CHAIN}/pbft/node-3", next(encode_packets([(EVERYONE, stranger)])))
+    cluster.run(100)
+    assert cluster.drivers[1].status().refused.get("not a member") == 1
+
+
+def test_a_members_message_of_another_chain_or_with_a_wrong_signature_is_refused() -> None:
+    cluster = Cluster()
+    body = encode_message(Prepare(view=0, sequence=1, digest=bytes(32)))
+    elsewhere = sign(cluster.keys[3], Kind.CONSENSUS, "other-chain", body)
+    as_transaction = sign(cluster.keys[3], Kind.TRANSACTION, CHAIN, body)
+    forged = replace(elsewhere, chain_id=CHAIN)
+    packets = encode_packets([(EVERYONE, item.encode()) for item in (elsewhere, as_transaction, forged)])
+    cluster.client.publish(f"gb/{CHAIN}/pbft/node-3", next(packets))
+    cluster.run(100)
+    refused = cluster.drivers[1].status().refused
+    assert refused == {"another kind or chain": 2, "wrong signature": 1}
+    assert len(cluster.drivers[1].replica.core.log) == 0
