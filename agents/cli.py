@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "ledger": "agents.commands.ledger",
     "report": "agents.commands.report",
     "meters": "agents.commands.meters",
+    "meters": "agents.commands.meters",
+    "chaos": "agents.commands.chaos",
 }
 """Subcommands and the modules that hold them, each as `command`. The order is that of the help page."""
 

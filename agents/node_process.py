@@ -82,11 +82,14 @@ def _run(component: Component) -> None:
         clock_ms=now_ms,
     )
     node.start()
-    component.say("online")
-    component.bus.on_reconnect(lambda: component.say("online"))
+    component.bus.on_reconnect(lambda: component.say(node.state))
     component.bus.on_reconnect(node.announce_again)
     log.info("node started", extra={"fields": {"node": name, "height": store.last_height}})
+    said = ""
     while not component.stop:
+        if said != node.state:
+            said = node.state
+            component.say(said)
         node.poll(POLL_S)
     component.say("ended")
     log.info("node stopped", extra={"fields": node.driver.status().as_dict()})

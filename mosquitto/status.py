@@ -20,7 +20,11 @@ NOT_READY: Final = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentStatus:
-    """One component's word on itself. `state` is `starting`, `online`, `ended` or `offline`."""
+    """One component's word on itself.
+
+    `state` is `starting`, `online`, `ended` or `offline`; of a ledger node also `recovering` (it follows the
+    chain and does not vote yet) or `halted`.
+    """
 
     component: str
     state: str
