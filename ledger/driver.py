@@ -37,7 +37,7 @@ from ledger.effects import (
     TakeCheckpoint,
     Timer,
 )
-from ledger.errors import DataError
+from ledger.errors import DataError, StoreError
 from ledger.evidence import place_of
 from ledger.messages import Commit, Message, Prepare, Signed, decode_message
 from ledger.node_status import Latencies, NodeStatus, Refusals
@@ -119,6 +119,7 @@ class ReplicaDriver:
         self._performing = False
         self._polling = False
         self._draining = False
+        self._broken = False
 
     # --- Running --------------------------------------------------------------------------------------
 
@@ -205,17 +206,18 @@ class ReplicaDriver:
 
     def _drain(self, work: Callable[[], None]) -> None:
         """Do `work`, make what it keeps durable at once, then let out what it sends."""
-        assert not self._draining
-        self._draining = True
-        try:
-            with self.store.batch():
-                work()
-                self.store.save_votes(self._votes, self._bodies)
-            finished, self._finished = self._finished, []
-            outgoing, self._outgoing = self._outgoing, []
-        finally:
-            self._draining = False
-            self._votes, self._bodies = [], []
+        if self._broken:
+            raise StoreError(f"{self.name}: stopped, since its last write failed")
+        self._draining = self._broken = True
+        with self.store.batch():
+            work()
+            self.store.save_votes(self._votes, self._bodies)
+        # Only now: after a failed write the replica and the application are ahead of the disk, and nothing that
+        # they say may leave. The process has to start again from the file.
+        self._draining = self._broken = False
+        self._votes, self._bodies = [], []
+        finished, self._finished = self._finished, []
+        outgoing, self._outgoing = self._outgoing, []
         for packet in encode_packets(outgoing):
             self.bus.publish(self.topics.consensus(self.name), packet, qos=0)
         for stored, execution in finished:

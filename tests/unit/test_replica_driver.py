@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+
+import pytest
 
 from ledger.application import Execution
 from ledger.blocks import Genesis
 from ledger.committee import Committee, Member
 from ledger.config import ReplicaConfig
 from ledger.driver import ReplicaDriver
+from ledger.errors import StoreError, StoreFull
 from ledger.memory_store import MemoryStore
 from ledger.messages import Prepare, Status, encode_message
-from ledger.records import StoredBlock
+from ledger.records import BodyRecord, StoredBlock, VoteRecord
 from ledger.simulation.application import AccountBook, make_transaction
 from ledger.wire import EVERYONE, encode_packets
 from mosquitto.batch import encode_batch
@@ -178,3 +182,26 @@ def test_a_members_message_of_another_chain_or_with_a_wrong_signature_is_refused
     refused = cluster.drivers[1].status().refused
     assert refused == {"another kind or chain": 2, "wrong signature": 1}
     assert len(cluster.drivers[1].replica.core.log) == 0
+
+
+def test_after_a_failed_write_a_driver_says_nothing_any_more() -> None:
+    cluster = Cluster()
+    heard: list[BusMessage] = []
+    cluster.client.subscribe(f"gb/{CHAIN}/pbft/node-0", heard.append)
+    cluster.run(100)
+    heard.clear()
+
+    class FullStore(MemoryStore):
+        def save_votes(self, votes: Sequence[VoteRecord], bodies: Sequence[BodyRecord] = ()) -> None:
+            raise StoreFull("no space left")
+
+    driver = cluster.drivers[0]
+    driver.store = FullStore(cluster.genesis)
+    with pytest.raises(StoreFull):
+        driver.submit([make_transaction(b"alice", 1, 1, 100)])
+    driver.store = MemoryStore(cluster.genesis)
+    with pytest.raises(StoreError):
+        driver.submit([make_transaction(b"alice", 2, 1, 100)])
+    cluster.down = {"node-0"}
+    cluster.run(2_000)
+    assert heard == []
