@@ -37,17 +37,17 @@ from ledger.effects import (
     TakeCheckpoint,
     Timer,
 )
-from ledger.errors import DataError, StoreError
+from ledger.errors import StoreError
 from ledger.evidence import place_of
-from ledger.messages import Commit, Message, Prepare, Signed, decode_message
-from ledger.node_status import Latencies, NodeStatus, Refusals
+from ledger.messages import Message, Signed
+from ledger.node_status import Latencies, NodeStatus
+from ledger.opener import MessageOpener, Refusals
 from ledger.records import BodyRecord, Checkpoint, EvidenceRecord, Store, StoredBlock, VoteRecord
 from ledger.replica import Replica
 from ledger.wire import EVERYONE, decode_packet, encode_packets
 from mosquitto.batch import decode_batch
 from mosquitto.bus import Bus, BusMessage
 from mosquitto.codec import encode
-from mosquitto.envelope import Kind, parse
 from mosquitto.errors import NetworkError
 from mosquitto.keys import KeyPair
 from mosquitto.topics import Topics
@@ -97,11 +97,12 @@ class ReplicaDriver:
         self.store = store
         self.bus = bus
         self.topics = Topics(committee.chain_id)
-        self.refusals = Refusals()
         self.latencies = Latencies()
         self._crypto = CommitteeCrypto(committee, key)
         self.index = self._crypto.index
         self.name = committee.members[self.index].name
+        self.refusals = Refusals(self.name)
+        self._opener = MessageOpener(self._crypto, self.refusals)
         self._clock_ms = clock_ms
         self._on_block = on_block
         self._on_screened = on_screened
@@ -240,56 +241,24 @@ class ReplicaDriver:
 
     # --- Messages -------------------------------------------------------------------------------------
 
-    def _refuse(self, reason: str, source: str) -> None:
-        if self.refusals.add(reason, source):
-            log.warning("refused", extra={"fields": {"reason": reason, "source": source, "node": self.name}})
-
     def _handle_packet(self, payload: bytes, source: str) -> None:
         try:
             packet = decode_packet(payload)
         except NetworkError:
-            self._refuse("not a packet", source)
+            self.refusals.add("not a packet", source)
             return
         if packet.recipient not in (EVERYONE, self.index):
             return
         for envelope in packet.envelopes:
-            signed = self._open(envelope, source)
+            signed = self._opener.open(envelope, source, self.replica.tip.height)
             if signed is not None:
                 self._perform(self.replica.on_message(signed, self._clock_ms()))
-
-    def _open(self, data: bytes, source: str) -> Signed | None:
-        """A consensus message of a member whose signature holds, whatever topic it came on."""
-        try:
-            envelope = parse(data)
-            if envelope.kind is not Kind.CONSENSUS or envelope.chain_id != self.committee.chain_id:
-                self._refuse("another kind or chain", source)
-                return None
-            replica = self.committee.index_of(envelope.signer)
-            if replica is None:
-                self._refuse("not a member", source)
-                return None
-            if replica == self.index:
-                return None
-            message = decode_message(envelope.body)
-        except (NetworkError, DataError):
-            self._refuse("not a consensus message", source)
-            return None
-        if self._is_late(message):
-            return None
-        if not self._crypto.check(replica, envelope.body, envelope.signature):
-            self._refuse("wrong signature", source)
-            return None
-        return Signed(message=message, replica=replica, body=envelope.body, signature=envelope.signature)
-
-    def _is_late(self, message: Message) -> bool:
-        """Votes for executed blocks change nothing, and a quarter of all votes is late: skip the signature."""
-        return isinstance(message, Prepare | Commit) and message.sequence <= self.replica.tip.height
 
     def _handle_batch(self, payload: bytes, source: str) -> None:
         try:
             transactions = decode_batch(payload)
         except NetworkError:
-            self._refuse("not a batch", source)
+            self.refusals.add("not a batch", source)
             return
         self._take(transactions, source)
 
@@ -298,13 +267,13 @@ class ReplicaDriver:
         for transaction in transactions:
             checked = self.application.check(transaction)
             if isinstance(checked, Refused):
-                self._refuse(checked.reason, source)
+                self.refusals.add(checked.reason, source)
                 continue
             refused = self.application.screen(checked)
             if refused is None:
                 admitted.append(checked)
                 continue
-            self._refuse(refused.reason, source)
+            self.refusals.add(refused.reason, source)
             if self._on_screened is not None:
                 self._on_screened(checked, refused)
         if admitted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,22 +80,3 @@ class Latencies:
     def max_ms(self) -> int:
         """Greatest of the last ones."""
         return max(self._last, default=0)
-
-
-class Refusals:
-    """Counts what was refused by reason, and says which source does it for the first time."""
-
-    _SOURCES_KEPT: Final = 4_096
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._seen: dict[tuple[str, str], None] = {}
-
-    def add(self, reason: str, source: str) -> bool:
-        """Count one refusal. True when this source did it for the first time: worth one log line."""
-        self.counts[reason] += 1
-        key = (reason, source)
-        if key in self._seen or len(self._seen) >= self._SOURCES_KEPT:
-            return False
-        self._seen[key] = None
-        return True
