@@ -98,12 +98,16 @@ class PartTable(SourceTable):
 
 
 class AvailabilityTable(Table):
-    """`availability = { topic, online, offline, path }`."""
+    """`availability = { topic, online, offline, path }`.
+
+    `off_means_still`: a device that is off makes nothing (an inverter at night), so its register stands still.
+    """
 
     topic: Text | list[Text]
     online: Text = "online"
     offline: Text = "offline"
     path: Text = ""
+    off_means_still: bool = False
 
 
 class TimeTable(Table):
@@ -350,7 +354,11 @@ def _channels(family: FamilyTable, settings: MeterSettings | None) -> Sequence[i
 def _availability(table: AvailabilityTable, fill: Callable[[str], str]) -> Availability:
     topics = (table.topic,) if isinstance(table.topic, str) else tuple(table.topic)
     return Availability(
-        topics=tuple(fill(topic) for topic in topics), online=table.online, offline=table.offline, path=table.path
+        topics=tuple(fill(topic) for topic in topics),
+        online=table.online,
+        offline=table.offline,
+        path=table.path,
+        off_means_still=table.off_means_still,
     )
 
 

@@ -81,12 +81,16 @@ class TimeField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Availability:
-    """Topics on which the device, or its last will, says whether it is there."""
+    """Topics on which the device, or its last will, says whether it is there.
+
+    `off_means_still`: what is off makes nothing, so its register stands still.
+    """
 
     topics: tuple[str, ...]
     online: str = "online"
     offline: str = "offline"
     path: str = ""
+    off_means_still: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

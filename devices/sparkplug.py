@@ -66,7 +66,7 @@ def decode_payload(data: bytes) -> Payload:
 
 
 class SparkplugReader:
-    """Turns the messages of one edge node into documents `{"timestamp", "metrics": {name: value}}`.
+    """Turns the messages of one edge node into documents `{"timestamp", "historical", "metrics"}`.
 
     It remembers the aliases of births. `unnamed` counts metrics that could not be named.
     """
@@ -97,7 +97,8 @@ class SparkplugReader:
             values[name] = metric.value
             if metric.timestamp_ms is not None:
                 moment_ms = metric.timestamp_ms
-        return {"timestamp": moment_ms, "metrics": values}
+        is_historical = bool(payload.metrics) and all(metric.is_historical for metric in payload.metrics)
+        return {"timestamp": moment_ms, "historical": is_historical, "metrics": values}
 
     def _name(self, metric: Metric) -> str | None:
         if metric.name is not None:

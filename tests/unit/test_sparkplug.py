@@ -56,7 +56,7 @@ def test_data_by_alias_gets_the_name_of_the_birth() -> None:
 def test_an_alias_that_was_never_introduced_is_counted_and_not_guessed() -> None:
     reader = SparkplugReader()
     document = reader.read("spBv1.0/street/DDATA/edge/meter", payload(metric(alias=5, double=13.25)))
-    assert document == {"timestamp": 1_772_438_400_000, "metrics": {}}
+    assert document == {"timestamp": 1_772_438_400_000, "historical": False, "metrics": {}}
     assert reader.unnamed == 1
 
 
