@@ -7,21 +7,21 @@ a node process over MQTT and, with a committee of one, inside of a simulation in
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from agents.announcements import NOT_IN_A_BLOCK, BlockAnnouncement, ReceiptLine, encode_receipts
+from agents.announcements import BlockAnnouncement, ReceiptLine, encode_receipts
 from agents.deployment import Deployment
 from agents.genesis import committee_of, market_config
 from agents.key_ring import AGENTS_HOST
 from agents.market_application import PUBLISHED, ClockCheck, MarketApplication, decode_event
 from agents.market_operator import MarketOperator, MarketView, PaceConfig, PhaseTransaction
-from ledger.application import Admitted, Execution, Refused
+from agents.receipt_desk import Found, ReceiptDesk
+from ledger.application import Execution
 from ledger.config import ReplicaConfig
 from ledger.driver import ReplicaDriver
 from ledger.records import Store, StoredBlock
 from market.events import Clearing, Event, Phase, PhaseChange, Settlement
-from market.receipts import ReasonCode
 from market.transactions import ReplaceOperator, encode_call
 from mosquitto.batch import encode_batch
 from mosquitto.bus import Bus, BusMessage
@@ -70,9 +70,10 @@ class LedgerNode:
             bus=bus,
             clock_ms=clock_ms,
             on_block=self._on_block,
-            on_screened=self._on_screened,
+            on_screened=lambda admitted, refused: self._desk.ask(admitted.id, refused),
         )
         self.name = self.driver.name
+        self._desk = ReceiptDesk(self._find_receipt, self._publish_receipts, clock_ms)
         self._host_keys = {host.name: host.public_key for host in deployment.hosts}
         self.operator = MarketOperator(
             config=pace,
@@ -105,11 +106,13 @@ class LedgerNode:
     def poll(self, timeout_s: float) -> None:
         """Wait for messages up to `timeout_s`, handle them, keep the market's clock."""
         self.driver.poll(timeout_s)
+        self._desk.flush()
         self._look(self._clock_ms())
 
     def tick(self, now_ms: int) -> None:
         """Timers and the operator alone, where somebody else drives the bus."""
         self.driver.tick(now_ms)
+        self._desk.flush()
         self._look(now_ms)
 
     def announce_again(self) -> None:
@@ -162,7 +165,8 @@ class LedgerNode:
             for transaction_id, receipt in zip(stored.ids, execution.receipts, strict=True)
         ]
         if lines:
-            self._publish(self.topics.receipts(self.name), Kind.RECEIPTS, encode_receipts(header.height, lines))
+            self._desk.remember(header.height, lines)
+            self._publish_receipts(header.height, lines)
         # Not the application's last events: one drain of the replica may have executed several blocks.
         for item in execution.events:
             self._publish_event(decode_event(item))
@@ -190,17 +194,12 @@ class LedgerNode:
             body = encode((clearing.period, *price.to_values()))
             self._publish(self.topics.price(price.region), Kind.PRICE, body, retain=True)
 
-    def _on_screened(self, admitted: Admitted, refused: Refused) -> None:
-        """Answer a rightly signed transaction that is not taken: with its receipt if it was executed before."""
-        found = self.driver.store.find_transaction(admitted.id)
-        if found is not None:
-            body = encode_receipts(found.height, [_receipt_line(admitted.id, found.receipt)])
-        elif refused.reason.upper() in ReasonCode.__members__:
-            line = ReceiptLine(admitted.id, int(ReasonCode[refused.reason.upper()]), 0)
-            body = encode_receipts(NOT_IN_A_BLOCK, [line])
-        else:
-            return
-        self._publish(self.topics.receipts(self.name), Kind.RECEIPTS, body)
+    def _find_receipt(self, transaction_id: bytes) -> Found | None:
+        found = self.driver.store.find_transaction(transaction_id)
+        return None if found is None else (found.height, _receipt_line(transaction_id, found.receipt))
+
+    def _publish_receipts(self, height: int, lines: Sequence[ReceiptLine]) -> None:
+        self._publish(self.topics.receipts(self.name), Kind.RECEIPTS, encode_receipts(height, lines))
 
     def _publish(self, topic: str, kind: Kind, body: bytes, *, retain: bool = False) -> None:
         payload = sign(self._key, kind, self.deployment.chain_id, body).encode()
