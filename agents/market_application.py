@@ -7,6 +7,7 @@ is to the contract. Deterministic; only `screen` looks at a clock, and nothing a
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +37,10 @@ PUBLISHED: Final[dict[type[Event], Kind]] = {
     Settlement: Kind.SETTLEMENT,
 }
 """Which of the contract's events nodes publish, and as what."""
+
+
+OPENED_MAX: Final = 32_768
+"""Transactions whose opened form is kept: more than the pool holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ class MarketApplication:
         self._clock = clock
         self._check_money = check_money
         self._state = genesis_state(config)
+        self._opened: OrderedDict[bytes, tuple[Admitted, SignedCall]] = OrderedDict()
 
     @property
     def state(self) -> MarketState:
@@ -79,6 +85,19 @@ class MarketApplication:
 
     def check(self, transaction: bytes) -> Admitted | Refused:
         """Whether the bytes are a rightly signed, well-formed call of this chain."""
+        known = self._opened.get(transaction)
+        if known is not None:
+            return known[0]
+        checked = self._check(transaction)
+        if isinstance(checked, Admitted):
+            # What bytes say, and whether their signature holds, never changes: sent again, screened and executed,
+            # they need not be opened again. By all the bytes, as equal content may carry another signature.
+            self._opened[transaction] = (checked, _signed_call(transaction))
+            if len(self._opened) > OPENED_MAX:
+                self._opened.popitem(last=False)
+        return checked
+
+    def _check(self, transaction: bytes) -> Admitted | Refused:
         try:
             envelope = open_envelope(transaction, self.chain_id)
             if envelope.kind is not Kind.TRANSACTION:
@@ -97,7 +116,7 @@ class MarketApplication:
 
     def screen(self, transaction: Admitted) -> Refused | None:
         """Keep out of the pool what is bound to be refused: strangers, the expired, phases before their time."""
-        signed = _signed_call(transaction.transaction)
+        signed = self._signed_call(transaction.transaction)
         code = admit(self.config, self._state, signed)
         if code is not ReasonCode.OK:
             return Refused(reason=code.name.lower())
@@ -114,12 +133,16 @@ class MarketApplication:
 
     def execute(self, height: int, time_ms: int, transactions: Sequence[bytes]) -> Execution:
         """Apply one block. The signatures were checked when each transaction was admitted."""
-        calls = tuple(_signed_call(transaction) for transaction in transactions)
+        calls = tuple(self._signed_call(transaction) for transaction in transactions)
         outcome = apply(self.config, self._state, BlockInput(height=height, time_ms=time_ms, calls=calls))
         self.last_events = outcome.events
         if self._check_money:
             self._look_for_violations(height)
         return self._execution(outcome)
+
+    def _signed_call(self, transaction: bytes) -> SignedCall:
+        known = self._opened.get(transaction)
+        return known[1] if known is not None else _signed_call(transaction)
 
     def snapshot(self) -> bytes:
         """The whole state."""

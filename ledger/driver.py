@@ -39,6 +39,7 @@ from ledger.effects import (
 )
 from ledger.errors import StoreError
 from ledger.evidence import place_of
+from ledger.inbox import Inbox
 from ledger.messages import Message, Signed
 from ledger.node_status import Latencies, NodeStatus
 from ledger.opener import MessageOpener, Refusals
@@ -56,6 +57,9 @@ HALTED: Final = "halted"
 """The log event of a replica that stopped because it contradicts what a quorum certified."""
 
 _SNAPSHOTS_HELD: Final = 4
+
+TRANSACTIONS_A_DRAIN: Final = 256
+"""Looked at between two looks at the bus: some tens of milliseconds of signatures."""
 
 BlockHandler = Callable[[StoredBlock, Execution], None]
 """Called after a block is on disk, in order of heights."""
@@ -110,7 +114,8 @@ class ReplicaDriver:
         memory = boot.load(store, application, config.checkpoint_interval, self._hold_snapshot)
         self.replica = Replica(config, self.index, self._crypto, application, memory)
         self._timers: dict[Timer, int] = {}
-        self._inbox: list[BusMessage] = []
+        self._inbox = Inbox()
+        self._consensus_prefix = self.topics.consensus("x")[:-1]
         self._votes: list[VoteRecord] = []
         self._bodies: list[BodyRecord] = []
         self._outgoing: list[tuple[int, bytes]] = []
@@ -133,10 +138,14 @@ class ReplicaDriver:
         self._drain(lambda: self._perform(self.replica.start(self._clock_ms())))
 
     def poll(self, timeout_s: float) -> int:
-        """Wait up to `timeout_s` for messages, handle all that came, and what fell due meanwhile."""
+        """Wait up to `timeout_s` for messages, handle what came, and what fell due meanwhile.
+
+        Of transactions only so many at a time: the votes of others come in between, and ours go out.
+        """
         self._polling = True
         try:
-            count = self.bus.poll(min(timeout_s, self._until_timer_s(timeout_s)))
+            wait_s = 0.0 if self._inbox else self._until_timer_s(timeout_s)
+            count = self.bus.poll(min(timeout_s, wait_s))
         finally:
             self._polling = False
         self.tick(self._clock_ms())
@@ -149,7 +158,7 @@ class ReplicaDriver:
             return
 
         def run() -> None:
-            self._handle_inbox()
+            self._handle_inbox(TRANSACTIONS_A_DRAIN)
             for timer in due:
                 if self._timers.get(timer, now_ms + 1) <= now_ms:
                     del self._timers[timer]
@@ -199,7 +208,11 @@ class ReplicaDriver:
     # --- Drains ---------------------------------------------------------------------------------------
 
     def _receive(self, message: BusMessage) -> None:
-        self._inbox.append(message)
+        if message.topic.startswith(self._consensus_prefix):
+            if self.topics.sender(message.topic) != self.name:
+                self._inbox.put_packet(message)
+        elif (dropped := self._inbox.put_batch(message)) is not None:
+            self.refusals.add("too many waiting", self.topics.sender(dropped.topic))
         # Inside of our own poll the rest of what has arrived shares one write to disk. When someone else
         # drives the bus, nobody calls us afterwards.
         if not self._polling and not self._draining:
@@ -225,19 +238,17 @@ class ReplicaDriver:
             if self._on_block is not None:
                 self._on_block(stored, execution)
 
-    def _handle_inbox(self) -> None:
+    def _handle_inbox(self, transactions_max: int | None = None) -> None:
+        """All votes, then batches until so many transactions were looked at."""
+        taken = 0
         while self._inbox:
-            messages, self._inbox = self._inbox, []
-            own_topic = self.topics.consensus(self.name)
-            consensus_prefix = self.topics.consensus("x")[:-1]
-            for message in messages:
-                if message.topic == own_topic:
-                    continue
-                source = self.topics.sender(message.topic)
-                if message.topic.startswith(consensus_prefix):
-                    self._handle_packet(message.payload, source)
-                else:
-                    self._handle_batch(message.payload, source)
+            for packet in self._inbox.take_packets():
+                self._handle_packet(packet.payload, self.topics.sender(packet.topic))
+            if transactions_max is not None and taken >= transactions_max:
+                return
+            batch = self._inbox.next_batch()
+            if batch is not None:
+                taken += self._handle_batch(batch.payload, self.topics.sender(batch.topic))
 
     # --- Messages -------------------------------------------------------------------------------------
 
@@ -254,13 +265,15 @@ class ReplicaDriver:
             if signed is not None:
                 self._perform(self.replica.on_message(signed, self._clock_ms()))
 
-    def _handle_batch(self, payload: bytes, source: str) -> None:
+    def _handle_batch(self, payload: bytes, source: str) -> int:
+        """Take a batch in; how many transactions it held, at least 1."""
         try:
             transactions = decode_batch(payload)
         except NetworkError:
             self.refusals.add("not a batch", source)
-            return
+            return 1
         self._take(transactions, source)
+        return max(1, len(transactions))
 
     def _take(self, transactions: Sequence[bytes], source: str) -> None:
         admitted: list[Admitted] = []
