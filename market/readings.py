@@ -25,9 +25,17 @@ class Quality(IntFlag):
     GAP = 4  # Periods before this one were not measured; their energy is in this reading.
     INTERPOLATED = 8  # The register was interpolated to the period's end.
     ROLLED_OVER = 16  # The physical register rolled over; the value given here goes on counting.
+    ESTIMATED = 32  # Taken from values far from the period's end, before and after or before alone.
+    INTEGRATED = 64  # The meter has no register: its power was integrated.
+    RESTARTED = 128  # The physical register began anew at zero; the value given here goes on counting.
 
 
-QUALITY_ALL: Final = 31
+QUALITY_ALL: Final = 255
+
+
+def quality_words(quality: int) -> str:
+    """The marks of a reading in words: `good`, or those that are set, in order, with `+` between."""
+    return "+".join(str(mark.name).lower() for mark in Quality if mark and quality & mark) or "good"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from mosquitto.access import BrokerAccess
 from mosquitto.address import BrokerAddress
 from mosquitto.bus import PAYLOAD_BYTES_MAX, BusMessage, Handler, check_filter, check_topic, covers, matches
 from mosquitto.errors import BrokerError
@@ -74,7 +75,8 @@ class MqttBus:
     broker is absent at the start, and again after every loss; meanwhile QoS 1 messages wait, bounded by
     `queue_messages` and `queue_bytes` for each broker (the oldest are dropped and counted). `will` is the
     topic and payload that brokers publish, retained, when this client vanishes. `clean=False` makes the
-    broker keep QoS 1 messages for this `client_id` while it is away.
+    broker keep QoS 1 messages for this `client_id` while it is away. `access` says how to enter them, else
+    the environment does.
 
     A client that does not poll for one and a half `keepalive_s` is taken for dead by the broker.
     """
@@ -89,6 +91,7 @@ class MqttBus:
         keepalive_s: int = 60,
         queue_messages: int = 20_000,
         queue_bytes: int = 64_000_000,
+        access: BrokerAccess | None = None,
     ) -> None:
         if not brokers:
             raise BrokerError("a bus needs at least one broker address")
@@ -102,6 +105,7 @@ class MqttBus:
             keepalive_s=keepalive_s,
             queue_messages=queue_messages,
             queue_bytes=queue_bytes,
+            access=access,
         )
         self._links = [MqttLink(address, options, self.stats, self._receive) for address in brokers]
         self._connections = [0] * len(self._links)

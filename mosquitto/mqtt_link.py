@@ -9,7 +9,6 @@ one that hangs misses its keep-alives, so that its last will tells the truth.
 from __future__ import annotations
 
 import logging
-import os
 import select
 import socket
 import ssl
@@ -25,9 +24,9 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
-from mosquitto.address import CA_FILE_VARIABLE, BrokerAddress, broker_password
+from mosquitto.access import BrokerAccess
+from mosquitto.address import BrokerAddress
 from mosquitto.bus import BusMessage
-from mosquitto.errors import BrokerError
 
 if TYPE_CHECKING:
     from paho.mqtt.client import SocketLike
@@ -86,7 +85,10 @@ class BusStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOptions:
-    """How to connect. `queue_messages` and `queue_bytes` bound what waits for the broker."""
+    """How to connect. `queue_messages` and `queue_bytes` bound what waits for the broker.
+
+    `access`: password and certificates; those of the environment when None.
+    """
 
     client_id: str
     will: tuple[str, bytes] | None = None
@@ -94,6 +96,7 @@ class LinkOptions:
     keepalive_s: int = 60
     queue_messages: int = 20_000
     queue_bytes: int = 64_000_000
+    access: BrokerAccess | None = None
 
 
 @dataclass(slots=True)
@@ -253,10 +256,11 @@ class MqttLink:
         client.connect_timeout = _CONNECT_LIMIT_S
         if options.will is not None:
             client.will_set(options.will[0], options.will[1], qos=1, retain=True)
+        access = options.access or BrokerAccess.from_environment()
         if address.user is not None:
-            client.username_pw_set(address.user, broker_password())
+            client.username_pw_set(address.user, access.password)
         if address.tls:
-            client.tls_set_context(_tls_context())
+            client.tls_set_context(access.tls_context())
         client.on_socket_open = _disable_nagle
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -393,15 +397,3 @@ def _disable_nagle(client: paho.Client, userdata: object, sock: SocketLike) -> N
     # Nagle's algorithm holds small messages back until the last one is acknowledged: 40 ms stalls.
     if isinstance(sock, socket.socket):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _tls_context() -> ssl.SSLContext:
-    file = os.environ.get(CA_FILE_VARIABLE)
-    try:
-        context = ssl.create_default_context(cafile=file or None)
-    except (OSError, ValueError) as error:
-        raise BrokerError(
-            f"{CA_FILE_VARIABLE} names {file!r}, which is no certificate authority: {error}"
-        ) from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
