@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 START_LIMIT_S: Final = 60.0
 START_MARGIN_MS: Final = 20_000
 """How long parts may take to start and participants to register before a market on the clock opens."""
+BROKER_LIMIT_S: Final = 5.0
 AGREE_LIMIT_S: Final = 15.0
 POLL_S: Final = 0.05
 BROKER_RESTARTS_MAX: Final = 5
@@ -59,7 +61,9 @@ def run_scenario(options: RunOptions) -> RunResult:
     """
     began_s = time.monotonic()
     scenario = Scenario.load(options.scenario_path).changed(seed=options.seed, periods=options.periods)
-    own_broker = _broker_address(options.broker) is None
+    given = _broker_address(options.broker)
+    if given is not None:
+        _require_answer(given)
     folder = RunFolder.create(options.out or _new_folder(scenario.scenario.name), scenario.to_toml())
     configure_logging("runner", folder.log("runner"))
     interrupt = Interrupt()
@@ -67,11 +71,11 @@ def run_scenario(options: RunOptions) -> RunResult:
         progress = stack.enter_context(ProgressDisplay(scenario.market.periods, enabled=options.progress))
         progress.stage("starting")
         stack.enter_context(interrupt)
-        broker = BrokerProcess(folder.broker) if own_broker else None
+        broker = BrokerProcess(folder.broker) if given is None else None
         if broker is not None:
-            broker.start()
+            _start_broker(broker)
             stack.callback(broker.stop)
-        address = broker.address if broker is not None else _broker_address(options.broker)
+        address = given or (broker.address if broker is not None else None)
         assert address is not None
         deployment = prepare(folder, scenario, address)
         run = Run(folder, deployment, address, broker, progress, interrupt)
@@ -217,7 +221,7 @@ class Run:
             if self._broker_restarts > BROKER_RESTARTS_MAX:
                 raise WorkError(f"the broker ended {self._broker_restarts} times; see {self.broker.log_path}")
             log.warning("broker started again", extra={"fields": {"restarts": self._broker_restarts}})
-            self.broker.start()
+            _start_broker(self.broker)
 
     def _on_status(self, message: BusMessage) -> None:
         try:
@@ -266,6 +270,23 @@ def _broker_address(text: str | None) -> BrokerAddress | None:
         return BrokerAddress.parse(text)
     except NetworkError as error:
         raise ConfigurationError(f"--broker {text}: {error}") from None
+
+
+def _require_answer(address: BrokerAddress) -> None:
+    """Look for the user's broker before there is a folder: what is not there need not be cleaned up."""
+    bus = MqttBus([address], f"probe-{secrets.token_hex(4)}")
+    try:
+        if not bus.wait_connected(BROKER_LIMIT_S):
+            raise WorkError(f"no MQTT broker answers within {BROKER_LIMIT_S:.0f} s: {bus.describe()}")
+    finally:
+        bus.close()
+
+
+def _start_broker(broker: BrokerProcess) -> None:
+    try:
+        broker.start()
+    except NetworkError as error:
+        raise WorkError(str(error)) from None
 
 
 def _new_folder(name: str) -> Path:

@@ -21,10 +21,14 @@ from typing import Any
 
 from agents.deployment import Deployment
 from agents.run_folder import RunFolder
+from agents.runner import prepare
+from agents.scenario import Scenario
 from agents.supervisor import PARENT_VARIABLE
+from mosquitto.address import BrokerAddress
 
 ROOT = Path(__file__).resolve().parents[2]
 NEIGHBOURHOOD = ROOT / "scenarios" / "neighbourhood.toml"
+STREET = Path(__file__).with_name("street.toml")
 NODES = ("energy-bureau", "grid-company", "notary-office", "trading-center")
 FINISH_LIMIT_S = 120.0
 LOOK_S = 0.02
@@ -232,3 +236,55 @@ def assert_ended_well(ended: Ended, periods: int) -> dict[str, Any]:
     assert set(result["nodes"]) == set(NODES)
     assert len({(node["height"], node["state_root"]) for node in result["nodes"].values()}) == 1, result["nodes"]
     return result
+
+
+class Composition:
+    """The parts of a run started by hand, as on machines of their own: nobody starts again what has died."""
+
+    def __init__(self, path: Path, broker: BrokerAddress, periods: int, scenario: Path = NEIGHBOURHOOD) -> None:
+        loaded = Scenario.load(scenario).changed(periods=periods)
+        self.folder = RunFolder.create(path, loaded.to_toml())
+        self.deployment = prepare(self.folder, loaded, broker)
+        self.parts: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, part: str, command: str, *arguments: str) -> None:
+        """Start one component."""
+        with self.folder.output(part).open("ab") as output:
+            self.parts[part] = subprocess.Popen(
+                [sys.executable, "-m", "agents", command, str(self.folder.path), *arguments],
+                cwd=ROOT,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def start_node(self, name: str) -> None:
+        """Start a ledger node, for the first time or again."""
+        self.start(name, "node", name)
+
+    def start_all(self) -> None:
+        """Start everything that the deployment names."""
+        for member in self.deployment.committee:
+            self.start_node(member.name)
+        for region in self.deployment.regions:
+            self.start(f"devices-{region}", "devices", region)
+        self.start("agents", "agents")
+
+    def kill(self, part: str) -> None:
+        """End one part as a crash would."""
+        self.parts[part].kill()
+        self.parts[part].wait()
+
+    def stop(self) -> dict[str, int]:
+        """Ask all parts that live to end; returns everybody's exit code."""
+        for process in self.parts.values():
+            process.terminate()
+        return {part: process.wait(20) for part, process in self.parts.items()}
+
+    def clean_up(self) -> None:
+        """Leave no process behind."""
+        for process in self.parts.values():
+            process.kill()
+            process.wait()
