@@ -8,12 +8,19 @@ from typing import Final
 from market.clearing_types import ClearingResult, ClearingRules, Match, Mechanism, Residual
 from market.errors import ConfigError, FormError
 from market.high_low_matching import high_low_matching
+from market.listing_book import listing
 from market.orders import STANDING_ASK, Order
+from market.reputation_matching import reputation_matching
 from market.uniform_price import uniform_price
 
 __all__ = ["MECHANISMS", "ClearingResult", "ClearingRules", "Match", "Residual", "clear"]
 
-MECHANISMS: Final[dict[str, Mechanism]] = {"hlm": high_low_matching, "uniform": uniform_price}
+MECHANISMS: Final[dict[str, Mechanism]] = {
+    "hlm": high_low_matching,
+    "uniform": uniform_price,
+    "matching": reputation_matching,
+    "listing": listing,
+}
 """All mechanisms by the name that scenarios use."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from market.errors import ConfigError
+from market.matching_degree import REVENUE_VIEWS
 from market.orders import Order
 from market.units import PRICE_MICRO_MAX
 
@@ -21,13 +22,15 @@ class ClearingRules:
     `price_rule`: `midpoint` of bid and ask (rounded down), `bid`, `ask`, or `uniform` (one price).
     `region_priority`: `strict` clears each region first and then across regions; `tie` keeps one book in which
     the region only breaks ties. `crossing_fee_micro` a kWh is paid by the buyer for energy from another region,
-    on top of the price. `ask_limit_micro` is the regulator's unlimited ask S_r; 0 for none.
+    on top of the price. `ask_limit_micro` is the regulator's unlimited ask S_r; 0 for none. `revenue_view`:
+    whose revenue reputation matching counts, the `provider`'s or the `user`'s.
     """
 
     price_rule: str = "midpoint"
     region_priority: str = "strict"
     crossing_fee_micro: int = 0
     ask_limit_micro: int = 0
+    revenue_view: str = "provider"
 
     def __post_init__(self) -> None:
         if self.price_rule not in PRICE_RULES:
@@ -35,6 +38,9 @@ class ClearingRules:
         if self.region_priority not in REGION_PRIORITIES:
             choices = ", ".join(REGION_PRIORITIES)
             raise ConfigError(f"region_priority must be one of {choices}, was {self.region_priority!r}")
+        if self.revenue_view not in REVENUE_VIEWS:
+            choices = ", ".join(REVENUE_VIEWS)
+            raise ConfigError(f"revenue_view must be one of {choices}, was {self.revenue_view!r}")
         for name in ("crossing_fee_micro", "ask_limit_micro"):
             if not 0 <= getattr(self, name) <= PRICE_MICRO_MAX:
                 raise ConfigError(f"{name} must be 0 to {PRICE_MICRO_MAX}, was {getattr(self, name)}")

@@ -28,7 +28,12 @@ class MarketConfig:
     regulator's S_r (0: none) and `lowest_micro` to `highest_micro` what orders may name, until the regulator
     sets other limits.
 
-    Settlement: `penalty_ppm` of the value of an imbalance beyond the tolerance, which is the larger of
+    `settlement`: `imbalance` pays trades as agreed and deviations at the grid's tariffs; `escrow` pays by what was
+    delivered, with a token deposit and rewards (Cui 2022, section 5.2): `tokens_per_unit` of the currency,
+    `token_reward_ppm` of the bill for full delivery, `loss_ppm` of the agreed energy may be lost on the way, and a
+    held payment waits `dispute_periods` for somebody to dispute it.
+
+    Both ways: `penalty_ppm` of the value of an imbalance beyond the tolerance, which is the larger of
     `tolerance_wh` and `tolerance_ppm` of the traded energy. Reputation: Cui 2022, eq. (2), with weight
     `reputation_alpha_ppm`, start RC(0) and cap of a trade's completion.
 
@@ -45,6 +50,8 @@ class MarketConfig:
     regions: tuple[str, ...]
 
     mechanism: str = "hlm"
+    settlement: str = "imbalance"
+    revenue_view: str = "provider"
     price_rule: str = "midpoint"
     region_priority: str = "strict"
     crossing_fee_micro: int = 40_000
@@ -61,6 +68,12 @@ class MarketConfig:
     reputation_alpha_ppm: int = 400_000
     reputation_start_ppm: int = 0
     reputation_cap_ppm: int = 1_200_000
+
+    tokens_per_unit: int = 1
+    token_reward_ppm: int = 50_000
+    loss_ppm: int = 50_000
+    dispute_periods: int = 4
+    assignments_max: int = 16
 
     start_ms: int = 0
     period_ms: int = 900_000
@@ -79,6 +92,8 @@ class MarketConfig:
         _check_regions(self)
         if self.mechanism not in MECHANISMS:
             raise ConfigError(f"mechanism must be one of {', '.join(MECHANISMS)}, was {self.mechanism!r}")
+        if self.settlement not in SETTLEMENTS:
+            raise ConfigError(f"settlement must be one of {', '.join(SETTLEMENTS)}, was {self.settlement!r}")
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
@@ -101,7 +116,17 @@ class MarketConfig:
             region_priority=self.region_priority,
             crossing_fee_micro=self.crossing_fee_micro,
             ask_limit_micro=ask_limit_micro,
+            revenue_view=self.revenue_view,
         )
+
+    @property
+    def uses_escrow(self) -> bool:
+        """Whether trades are settled from escrow."""
+        return self.settlement == "escrow"
+
+    def reward_micro(self, price_micro: int) -> int:
+        """The full token reward a kWh of a trade at this price; 0 where the market does not use escrow."""
+        return price_micro * self.token_reward_ppm // PPM if self.uses_escrow else 0
 
     @property
     def faulty_max(self) -> int:
@@ -128,6 +153,8 @@ class MarketConfig:
         return hashlib.blake2b(packed, digest_size=32, person=b"gb-market-config").digest()
 
 
+SETTLEMENTS: Final = ("imbalance", "escrow")
+
 _RANGES: Final[dict[str, tuple[int, int]]] = {
     "crossing_fee_micro": (0, PRICE_MICRO_MAX),
     "retail_micro": (0, PRICE_MICRO_MAX),
@@ -142,6 +169,11 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "reputation_alpha_ppm": (0, PPM),
     "reputation_start_ppm": (0, 10 * PPM),
     "reputation_cap_ppm": (PPM, 10 * PPM),
+    "tokens_per_unit": (1, 10**6),
+    "token_reward_ppm": (0, 10 * PPM),
+    "loss_ppm": (0, PPM),
+    "dispute_periods": (0, 10_000),
+    "assignments_max": (1, 1_000),
     "start_ms": (0, TIME_MS_MAX),
     "period_ms": (1, 31 * 86_400_000),
     "operator_skew_ms": (0, TIME_MS_MAX),

@@ -9,16 +9,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from market import participants, phases
+from market import certificates, escrow, participants, phases
 from market.accounts import Bank
+from market.assigning import submit_assignment
 from market.config import MarketConfig
 from market.context import Context
 from market.errors import TransactionError
 from market.events import Event, Status
+from market.listing import offer_list, take_offer
 from market.metering import submit_reading
+from market.offer_transactions import RequestSupply, SubmitAssignment, TakeOffer
 from market.receipts import ReasonCode, Receipt
 from market.state import MarketState, genesis_state
-from market.trading import cancel_order, place_order
+from market.supervision_transactions import (
+    Accredit,
+    Dispute,
+    ResolveDispute,
+    RetireCertificates,
+    SetPriceCap,
+    TransferCertificates,
+)
+from market.trading import cancel_order, place_order, request_supply
 from market.transactions import (
     Call,
     CancelOrder,
@@ -82,6 +93,9 @@ def apply(config: MarketConfig, state: MarketState, block: BlockInput) -> BlockO
     bank = Bank(config, state)
     events: list[Event] = []
     receipts = tuple(_execute(config, state, bank, events, call) for call in block.calls)
+    if config.mechanism == "listing" and block.calls:
+        context = Context(config=config, state=state, bank=bank, tx_id=b"", sender=b"")
+        events.append(offer_list(context, block.height))
     return BlockOutcome(receipts=receipts, events=tuple(events), state_root=state.state_root())
 
 
@@ -127,8 +141,44 @@ def _dispatch(context: Context, transaction: Transaction) -> ReasonCode:
             return place_order(context, transaction)
         case CancelOrder():
             return cancel_order(context, transaction)
+        case TakeOffer():
+            return take_offer(context, transaction)
+        case RequestSupply():
+            return request_supply(context, transaction)
+        case SubmitAssignment():
+            return submit_assignment(context, transaction)
         case SubmitReading():
             return submit_reading(context, transaction)
+        case ClosePeriod() | DeliverPeriod() | SettlePeriod() | ReplaceOperator():
+            return _dispatch_phase(context, transaction)
+        case Register() | Review() | Deposit() | Withdraw() | SetLimits() | SetPriceCap():
+            return _dispatch_registry(context, transaction)
+        case Dispute():
+            return escrow.dispute(context, transaction)
+        case ResolveDispute():
+            return escrow.resolve_dispute(context, transaction)
+        case Accredit() | TransferCertificates() | RetireCertificates():
+            return _dispatch_certificates(context, transaction)
+
+
+def _dispatch_phase(
+    context: Context, transaction: ClosePeriod | DeliverPeriod | SettlePeriod | ReplaceOperator
+) -> ReasonCode:
+    match transaction:
+        case ClosePeriod():
+            return phases.close_period(context, transaction)
+        case DeliverPeriod():
+            return phases.deliver_period(context, transaction)
+        case SettlePeriod():
+            return phases.settle(context, transaction)
+        case ReplaceOperator():
+            return phases.replace_operator(context, transaction)
+
+
+def _dispatch_registry(
+    context: Context, transaction: Register | Review | Deposit | Withdraw | SetLimits | SetPriceCap
+) -> ReasonCode:
+    match transaction:
         case Register():
             return participants.register(context, transaction)
         case Review():
@@ -139,14 +189,20 @@ def _dispatch(context: Context, transaction: Transaction) -> ReasonCode:
             return participants.withdraw(context, transaction)
         case SetLimits():
             return participants.set_limits(context, transaction)
-        case ClosePeriod():
-            return phases.close_period(context, transaction)
-        case DeliverPeriod():
-            return phases.deliver_period(context, transaction)
-        case SettlePeriod():
-            return phases.settle(context, transaction)
-        case ReplaceOperator():
-            return phases.replace_operator(context, transaction)
+        case SetPriceCap():
+            return participants.set_price_cap(context, transaction)
+
+
+def _dispatch_certificates(
+    context: Context, transaction: Accredit | TransferCertificates | RetireCertificates
+) -> ReasonCode:
+    match transaction:
+        case Accredit():
+            return certificates.accredit(context, transaction)
+        case TransferCertificates():
+            return certificates.transfer(context, transaction)
+        case RetireCertificates():
+            return certificates.retire(context, transaction)
 
 
 def admit(config: MarketConfig, state: MarketState, signed: SignedCall) -> ReasonCode:
@@ -166,7 +222,7 @@ def admit(config: MarketConfig, state: MarketState, signed: SignedCall) -> Reaso
 
 def _sender_refusal(config: MarketConfig, state: MarketState, sender: bytes, call: Call) -> ReasonCode | None:
     match call.transaction:
-        case Review() | SetLimits():
+        case Review() | SetLimits() | ResolveDispute() | SetPriceCap() | Accredit():
             return None if sender == config.regulator else ReasonCode.NOT_REGULATOR
         case Deposit():
             return None if sender == config.cashier else ReasonCode.NOT_CASHIER
@@ -182,7 +238,19 @@ def _sender_refusal(config: MarketConfig, state: MarketState, sender: bytes, cal
             return None if meter.key == sender else ReasonCode.NOT_METER_KEY
         case Register():
             return ReasonCode.ALREADY_REGISTERED if sender in state.accounts else None
-        case PlaceOrder() | CancelOrder() | Withdraw():
+        case SubmitAssignment() if sender == config.regulator or sender in config.committee:
+            return None
+        case (
+            PlaceOrder()
+            | CancelOrder()
+            | Withdraw()
+            | TakeOffer()
+            | RequestSupply()
+            | SubmitAssignment()
+            | Dispute()
+            | TransferCertificates()
+            | RetireCertificates()
+        ):
             account = state.accounts.get(sender)
             if account is None:
                 return ReasonCode.UNKNOWN_ACCOUNT

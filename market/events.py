@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from market.market_events import CapChange, CertificateChange, EscrowLine, HeldChange, OfferList
 from market.orders import NO_REGION
 from market.units import INTEGER_MAX, PERIOD_MAX, PRICE_MICRO_MAX, TIME_MS_MAX
 from market.values import ID_BYTES, KEY_BYTES, NAME, FieldReader, Value
@@ -135,6 +136,9 @@ class Clearing:
 
     `demand` runs from the highest bid down, `supply` from the lowest ask up, one level a price, without the
     regulator's standing ask (`ask_limit_micro`, 0 for none). Books with very many prices are thinned.
+
+    `solver` submitted the assignment that was used, where the mechanism is one: empty for the contract's own.
+    `degree_ppm` is its sum of matching degrees, `own_degree_ppm` what the contract's own would have had.
     """
 
     period: int
@@ -148,6 +152,9 @@ class Clearing:
     ask_limit_micro: int
     demand: tuple[Level, ...]
     supply: tuple[Level, ...]
+    solver: bytes = b""
+    degree_ppm: int = 0
+    own_degree_ppm: int = 0
 
     def position_wh(self, account: bytes) -> int:
         """What `account` sold minus what it bought for the period: what its meters should show."""
@@ -197,6 +204,9 @@ class Clearing:
             self.ask_limit_micro,
             self.demand,
             self.supply,
+            (self.solver,) if self.solver else (),
+            self.degree_ppm,
+            self.own_degree_ppm,
         )
 
     @classmethod
@@ -225,9 +235,17 @@ class Clearing:
             ask_limit_micro=reader.integer("ask_limit_micro", 0, PRICE_MICRO_MAX),
             demand=tuple(_level(level) for level in reader.array("demand", ROWS_MAX)),
             supply=tuple(_level(level) for level in reader.array("supply", ROWS_MAX)),
+            solver=_solver(reader.array("solver", 1)),
+            degree_ppm=reader.integer("degree_ppm", 0, INTEGER_MAX),
+            own_degree_ppm=reader.integer("own_degree_ppm", 0, INTEGER_MAX),
         )
         reader.end()
         return clearing
+
+
+def _solver(values: tuple[Value, ...]) -> bytes:
+    reader = FieldReader(values, "solver")
+    return b"".join(reader.data("solver", KEY_BYTES) for _ in values)
 
 
 def _region(reader: FieldReader) -> str:
@@ -348,7 +366,8 @@ class SettlementRow:
 class Settlement:
     """The settlement of one period: a row for every account with a meter or a trade, by account id.
 
-    `grid_nano` is the grid company's balance afterwards, `pot_nano` what the penalty pot carries over.
+    `grid_nano` is the grid company's balance afterwards, `pot_nano` what the penalty pot carries over. `escrow`
+    has a line for every trade where the market settles from escrow.
     """
 
     period: int
@@ -356,6 +375,7 @@ class Settlement:
     rows: tuple[SettlementRow, ...]
     grid_nano: int
     pot_nano: int
+    escrow: tuple[EscrowLine, ...] = ()
 
     def row(self, account: bytes) -> SettlementRow | None:
         """The row of `account`, or None when it has none."""
@@ -369,6 +389,7 @@ class Settlement:
             tuple(row.to_values() for row in self.rows),
             self.grid_nano,
             self.pot_nano,
+            tuple(line.to_values() for line in self.escrow),
         )
 
     @classmethod
@@ -381,6 +402,7 @@ class Settlement:
             rows=tuple(SettlementRow.from_values(row) for row in reader.array("rows", ROWS_MAX)),
             grid_nano=reader.integer("grid_nano", 0, INTEGER_MAX),
             pot_nano=reader.integer("pot_nano", 0, INTEGER_MAX),
+            escrow=tuple(EscrowLine.from_values(line) for line in reader.array("escrow", ROWS_MAX)),
         )
         reader.end()
         return settlement
@@ -458,4 +480,15 @@ class LimitsChange:
         return change
 
 
-Event = PhaseChange | Clearing | Settlement | AccountChange | OperatorChange | LimitsChange
+Event = (
+    PhaseChange
+    | Clearing
+    | Settlement
+    | AccountChange
+    | OperatorChange
+    | LimitsChange
+    | HeldChange
+    | CapChange
+    | CertificateChange
+    | OfferList
+)

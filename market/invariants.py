@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from market.errors import InvariantViolation
 from market.events import Phase, Status
 from market.orders import Side
 from market.state import MarketState
-from market.trading import export_limit_wh
+from market.trading import committed_wh, export_limit_wh
+
+_LIVE: Final = (Phase.OPEN, Phase.CLOSED, Phase.DELIVERED)
 
 
 def check(state: MarketState) -> None:
@@ -26,6 +29,7 @@ def violations(state: MarketState) -> Iterator[str]:
     yield from _energy(state)
     yield from _orders(state)
     yield from _bounds(state)
+    yield from _certificates(state)
 
 
 def _money(state: MarketState) -> Iterator[str]:
@@ -57,6 +61,8 @@ def _locks(state: MarketState) -> Iterator[str]:
         backed[order.account] = backed.get(order.account, 0) + order.lock_nano
     for trade in state.trades.records():
         backed[trade.buyer] = backed.get(trade.buyer, 0) + trade.lock_nano
+    for held in state.held.records():
+        backed[held.buyer] = backed.get(held.buyer, 0) + held.amount_nano
     for account in state.accounts.records():
         if account.locked_nano != backed.get(account.key, 0):
             expected = backed.get(account.key, 0)
@@ -65,7 +71,7 @@ def _locks(state: MarketState) -> Iterator[str]:
 
 def _energy(state: MarketState) -> Iterator[str]:
     """Sold equals bought in every period, and equals the trades that are kept for it."""
-    for period in state.periods.keys():  # noqa: SIM118 - a Table
+    for period in state.live_periods():
         positions = [
             (key, position)
             for key in state.positions.keys()  # noqa: SIM118 - a Table
@@ -93,7 +99,7 @@ def _orders(state: MarketState) -> Iterator[str]:
         asks = [order for order in state.open_orders(account.key) if order.side is Side.SELL]
         limit_wh = export_limit_wh(state, account)
         for start in sorted({order.period for order in asks}):
-            offered_wh = sum(order.residual_wh for order in asks if order.stands_in(start))
+            offered_wh = committed_wh(state, account.key, start)
             if offered_wh > limit_wh:
                 yield f"account {account.key.hex()[:8]} offers {offered_wh} Wh in period {start}, may {limit_wh}"
 
@@ -101,10 +107,23 @@ def _orders(state: MarketState) -> Iterator[str]:
 def _bounds(state: MarketState) -> Iterator[str]:
     """What has been settled, or can no longer happen, has left the state."""
     for trade in state.trades.records():
-        if state.phase_of(trade.period) not in (Phase.CLOSED, Phase.DELIVERED):
+        if state.phase_of(trade.period) not in _LIVE:
             yield f"trade {trade.number} of period {trade.period} was not dropped"
     for period, _ in state.positions.keys():  # noqa: SIM118 - a Table
-        if state.phase_of(period) not in (Phase.CLOSED, Phase.DELIVERED):
+        if state.phase_of(period) not in _LIVE:
             yield f"a position of period {period} was not dropped"
     if state.seen_until and min(state.seen_until) < state.open_period:
         yield f"ids of calls valid until period {min(state.seen_until)} were not dropped"
+
+
+def _certificates(state: MarketState) -> Iterator[str]:
+    """Issued equals held plus retired, and no account was given one for energy it did not generate."""
+    issued = state.head.next_certificate - 1
+    if len(state.certificates) + state.head.retired != issued:
+        yield f"{issued} certificates issued, {len(state.certificates)} held, {state.head.retired} retired"
+    by_account = sum(account.certificates for account in state.accounts.records())
+    if by_account != issued:
+        yield f"{issued} certificates issued, accounts were given {by_account}"
+    for serial in state.certificates.keys():  # noqa: SIM118 - a Table
+        if serial > issued or state.certificates[serial].owner not in state.accounts:
+            yield f"certificate {serial} was never issued or belongs to nobody"

@@ -38,7 +38,11 @@ def submit_reading(context: Context, submit: SubmitReading) -> ReasonCode:
         meter.last_reset = reading.period
     meter.readings += (
         PendingReading(
-            period=reading.period, import_wh=reading.import_wh, export_wh=reading.export_wh, reset=reset
+            period=reading.period,
+            import_wh=reading.import_wh,
+            export_wh=reading.export_wh,
+            reset=reset,
+            tx_id=context.tx_id,
         ),
     )
     return ReasonCode.OK
@@ -81,12 +85,14 @@ class Measured:
     """What an account's meters say at the settlement of a period.
 
     `missing`: a meter has no reading for it. `reset`: a meter began anew, so its energy is unknown for good.
+    `evidence`: ids of the transactions that brought the readings.
     """
 
     import_wh: int = 0
     export_wh: int = 0
     missing: bool = False
     reset: bool = False
+    evidence: tuple[bytes, ...] = ()
 
     @property
     def net_wh(self) -> int:
@@ -103,6 +109,7 @@ def book_readings(state: MarketState, account: Account, period: int) -> Measured
             measured.missing = True
             continue
         meter = state.meters.edit(meter_id)
+        measured.evidence += (reading.tx_id,)
         if reading.reset:
             measured.reset = True
         else:

@@ -50,7 +50,7 @@ class Order:
     """One order as a mechanism sees it: what is left of it, at what price, and its place among equals.
 
     `price_micro` of a bid is the most its owner pays in all, a crossing fee included; of an ask the least
-    its owner takes. `region_only` orders trade inside their own region alone.
+    its owner takes. `region_only` orders trade inside their own region alone. `reputation_ppm` is its owner's.
     """
 
     number: int
@@ -61,3 +61,4 @@ class Order:
     region: str = NO_REGION
     account: bytes = b""
     region_only: bool = False
+    reputation_ppm: int = 0

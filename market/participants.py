@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from market.context import Context
 from market.events import AccountChange, LimitsChange, Status
+from market.market_events import CapChange
 from market.orders import Role
 from market.receipts import ReasonCode
 from market.records import Account, Meter
 from market.state import MarketState
+from market.supervision_transactions import SetPriceCap
 from market.trading import cancel_all_orders
 from market.transactions import Decision, Deposit, Register, Review, SetLimits, Withdraw
 from market.units import MONEY_NANO_MAX
@@ -113,7 +115,7 @@ def free_meters_of_delisted(state: MarketState, key: bytes) -> None:
     account = state.accounts[key]
     if account.status is not Status.DELISTED or not account.meters:
         return
-    if any((period, key) in state.positions for period in state.periods.keys()):  # noqa: SIM118 - a Table
+    if any((period, key) in state.positions for period in state.live_periods()):
         return
     for meter_id in account.meters:
         state.remove_meter(meter_id)
@@ -170,6 +172,26 @@ def set_limits(context: Context, limits: SetLimits) -> ReasonCode:
             ask_limit_micro=limits.ask_limit_micro,
             lowest_micro=limits.lowest_micro,
             highest_micro=limits.highest_micro,
+            tx_id=context.tx_id,
+        )
+    )
+    return ReasonCode.OK
+
+
+def set_price_cap(context: Context, cap: SetPriceCap) -> ReasonCode:
+    """The regulator's emergency cap over a window of periods. A later one replaces it."""
+    head = context.state.head
+    if context.sender != context.config.regulator:
+        return ReasonCode.NOT_REGULATOR
+    if cap.last_period < cap.first_period or cap.last_period < head.open_period:
+        return ReasonCode.WRONG_WINDOW
+    head.cap_micro, head.cap_first, head.cap_last = cap.cap_micro, cap.first_period, cap.last_period
+    context.events.append(
+        CapChange(
+            cap_micro=cap.cap_micro,
+            first_period=cap.first_period,
+            last_period=cap.last_period,
+            reason=cap.reason,
             tx_id=context.tx_id,
         )
     )

@@ -59,7 +59,9 @@ def settle(context: Context, settle: SettlePeriod) -> ReasonCode:
     before = state.phase_of(settle.period - 1) if settle.period else Phase.SETTLED
     if state.phase_of(settle.period) is not Phase.DELIVERED or before is not Phase.SETTLED:
         return ReasonCode.WRONG_PHASE
-    context.events.append(settle_period(context, settle.period))
+    # Before what it brought about: certificates issued, held payments released.
+    place = len(context.events)
+    context.events.insert(place, settle_period(context, settle.period))
     _announce(context, settle.period, Phase.SETTLED)
     return ReasonCode.OK
 

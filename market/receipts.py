@@ -57,6 +57,22 @@ class ReasonCode(IntEnum):
     WRONG_TERM = 44
     ALREADY_VOTED = 45
     CONDITION_UNSUPPORTED = 46
+    MECHANISM_FORBIDS = 47
+    ASSIGNMENT_INFEASIBLE = 48
+    TOO_MANY_ASSIGNMENTS = 49
+    OFFER_TOO_SMALL = 50
+    OFFER_DIFFERS = 51
+    OWN_OFFER = 52
+    REGION_FORBIDS = 53
+    NOTHING_HELD = 54
+    EVIDENCE_UNKNOWN = 55
+    NOT_PARTY = 56
+    ALREADY_DISPUTED = 57
+    NOT_DISPUTED = 58
+    WRONG_WINDOW = 59
+    UNKNOWN_CERTIFICATE = 60
+    NOT_CERTIFICATE_OWNER = 61
+    NOT_A_GENERATOR = 62
 
     @property
     def sentence(self) -> str:
@@ -112,6 +128,22 @@ _SENTENCES: Final[dict[ReasonCode, str]] = {
     ReasonCode.WRONG_TERM: "The vote is not for the next term.",
     ReasonCode.ALREADY_VOTED: "This member has voted for the next term already.",
     ReasonCode.CONDITION_UNSUPPORTED: "The order carries a condition that this market does not offer.",
+    ReasonCode.MECHANISM_FORBIDS: "The market's mechanism or way of settlement does not offer this.",
+    ReasonCode.ASSIGNMENT_INFEASIBLE: "The assignment repeats, overbooks or invents an order.",
+    ReasonCode.TOO_MANY_ASSIGNMENTS: "The market compares no more assignments in this period.",
+    ReasonCode.OFFER_TOO_SMALL: "The offer has less energy left than that.",
+    ReasonCode.OFFER_DIFFERS: "The offer's price is not the one that was named.",
+    ReasonCode.OWN_OFFER: "Nobody takes an offer of his own.",
+    ReasonCode.REGION_FORBIDS: "The offer stays inside its own region.",
+    ReasonCode.NOTHING_HELD: "No payment of this trade is held.",
+    ReasonCode.EVIDENCE_UNKNOWN: "The evidence must name signed readings of this trade's meters.",
+    ReasonCode.NOT_PARTY: "Only the buyer or the seller of the trade may do this.",
+    ReasonCode.ALREADY_DISPUTED: "The payment is disputed already.",
+    ReasonCode.NOT_DISPUTED: "The payment is not disputed: it is released by itself.",
+    ReasonCode.WRONG_WINDOW: "The window ends before it begins, or has passed.",
+    ReasonCode.UNKNOWN_CERTIFICATE: "There is no such certificate, or it stands twice.",
+    ReasonCode.NOT_CERTIFICATE_OWNER: "The certificate belongs to another account.",
+    ReasonCode.NOT_A_GENERATOR: "Only producers and prosumers can be accredited.",
 }
 assert len(_SENTENCES) == len(ReasonCode)
 

@@ -21,7 +21,8 @@ class Head:
     """What the state has one of.
 
     `deposits_nano` and `withdrawals_nano` are all money that ever came in and went out; `owed_nano` is the sum
-    of what the grid company owes to accounts.
+    of what the grid company owes to accounts. `cap_micro` is the emergency price cap of the periods `cap_first` to
+    `cap_last` (none while `cap_last` is -1). `retired` counts the certificates that were used up.
     """
 
     config_digest: bytes
@@ -39,6 +40,15 @@ class Head:
     pot_nano: int = 0
     owed_nano: int = 0
     pending_count: int = 0
+    cap_micro: int = 0
+    cap_first: int = 0
+    cap_last: int = -1
+    next_certificate: int = 1
+    retired: int = 0
+
+    def cap_in(self, period: int) -> int | None:
+        """The emergency price cap of a period, or None."""
+        return self.cap_micro if self.cap_first <= period <= self.cap_last else None
 
     def to_values(self) -> tuple[Value, ...]:
         """Plain values."""
@@ -58,6 +68,11 @@ class Head:
             self.pot_nano,
             self.owed_nano,
             self.pending_count,
+            self.cap_micro,
+            self.cap_first,
+            self.cap_last,
+            self.next_certificate,
+            self.retired,
         )
 
     @classmethod
@@ -80,6 +95,11 @@ class Head:
             pot_nano=reader.integer("pot_nano", *_MONEY),
             owed_nano=reader.integer("owed_nano", *_COUNT),
             pending_count=reader.integer("pending_count", *_COUNT),
+            cap_micro=reader.integer("cap_micro", 0, PRICE_MICRO_MAX),
+            cap_first=reader.integer("cap_first", 0, PERIOD_MAX),
+            cap_last=reader.integer("cap_last", *_PERIOD),
+            next_certificate=reader.integer("next_certificate", 1, INTEGER_MAX),
+            retired=reader.integer("retired", *_COUNT),
         )
         reader.end()
         return head
@@ -100,6 +120,9 @@ class Account:
     `unread_...` carry what settlements by estimate have left open: energy that was settled without being
     measured, the energy traded meanwhile, and what orders were left unfilled. `estimated_periods` counts
     settlements by estimate in a row.
+
+    `renewable`: its exports are accredited generation. `generated_wh` is what its meters have exported less
+    imported while they were; `certificates` how many certificates that has brought.
     """
 
     key: bytes
@@ -121,6 +144,9 @@ class Account:
     unread_unsold_wh: int = 0
     unread_unbought_wh: int = 0
     estimated_periods: int = 0
+    renewable: bool = False
+    generated_wh: int = 0
+    certificates: int = 0
 
     def to_values(self) -> tuple[Value, ...]:
         """Plain values."""
@@ -143,6 +169,9 @@ class Account:
             self.unread_unsold_wh,
             self.unread_unbought_wh,
             self.estimated_periods,
+            int(self.renewable),
+            self.generated_wh,
+            self.certificates,
         )
 
     @classmethod
@@ -171,6 +200,9 @@ class Account:
             unread_unsold_wh=reader.integer("unread_unsold_wh", *_COUNT),
             unread_unbought_wh=reader.integer("unread_unbought_wh", *_COUNT),
             estimated_periods=reader.integer("estimated_periods", *_COUNT),
+            renewable=reader.flag("renewable"),
+            generated_wh=reader.integer("generated_wh", *SIGNED),
+            certificates=reader.integer("certificates", *_COUNT),
         )
         reader.end()
         return account
@@ -183,16 +215,17 @@ def _names(values: tuple[Value, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingReading:
-    """An accepted reading that no settlement has used yet."""
+    """An accepted reading that no settlement has used yet, and the id of the transaction that brought it."""
 
     period: int
     import_wh: int
     export_wh: int
     reset: bool
+    tx_id: bytes
 
     def to_values(self) -> tuple[Value, ...]:
         """Plain values."""
-        return (self.period, self.import_wh, self.export_wh, int(self.reset))
+        return (self.period, self.import_wh, self.export_wh, int(self.reset), self.tx_id)
 
     @classmethod
     def from_values(cls, values: Value) -> PendingReading:
@@ -203,6 +236,7 @@ class PendingReading:
             import_wh=reader.integer("import_wh", *_COUNT),
             export_wh=reader.integer("export_wh", *_COUNT),
             reset=reader.flag("reset"),
+            tx_id=reader.data("tx_id", ID_BYTES),
         )
         reader.end()
         return reading
@@ -300,8 +334,8 @@ class OpenOrder:
         """Whether the order is part of this period's book."""
         return self.period <= period <= self.expiry_period
 
-    def in_book(self, region: str) -> Order:
-        """The order as a mechanism sees it; `region` is its owner's."""
+    def in_book(self, region: str, reputation_ppm: int = 0) -> Order:
+        """The order as a mechanism sees it; `region` and `reputation_ppm` are its owner's."""
         return Order(
             number=self.number,
             side=self.side,
@@ -311,6 +345,7 @@ class OpenOrder:
             region=region,
             account=self.account,
             region_only=self.region_only,
+            reputation_ppm=reputation_ppm,
         )
 
     def to_values(self) -> tuple[Value, ...]:
@@ -340,7 +375,7 @@ class OpenOrder:
             energy_wh=reader.integer("energy_wh", 1, AMOUNT_NANO_MAX),
             residual_wh=reader.integer("residual_wh", 1, AMOUNT_NANO_MAX),
             price_micro=reader.integer("price_micro", 0, PRICE_MICRO_MAX),
-            lock_price_micro=reader.integer("lock_price_micro", 0, PRICE_MICRO_MAX),
+            lock_price_micro=reader.integer("lock_price_micro", 0, 11 * PRICE_MICRO_MAX),
             issued_ms=reader.integer("issued_ms", 0, TIME_MS_MAX),
             period=reader.integer("period", 0, PERIOD_MAX),
             expiry_period=reader.integer("expiry_period", 0, PERIOD_MAX * 2),
@@ -353,7 +388,10 @@ class OpenOrder:
 
 @dataclass(slots=True, kw_only=True)
 class OpenTrade:
-    """A trade between clearing and settlement: the buyer's money is locked, the seller's energy is promised."""
+    """A trade between clearing and settlement: the buyer's money is locked, the seller's energy is promised.
+
+    `reward_micro` a kWh is locked beside the price where the market settles from escrow: what full delivery earns.
+    """
 
     number: int
     period: int
@@ -362,11 +400,14 @@ class OpenTrade:
     energy_wh: int
     price_micro: int
     fee_micro: int
+    buy_order: int
+    sell_order: int
+    reward_micro: int = 0
 
     @property
     def lock_nano(self) -> int:
         """What the buyer has locked for it."""
-        return self.energy_wh * (self.price_micro + self.fee_micro)
+        return self.energy_wh * (self.price_micro + self.fee_micro + self.reward_micro)
 
     def to_values(self) -> tuple[Value, ...]:
         """Plain values."""
@@ -377,6 +418,9 @@ class OpenTrade:
             self.energy_wh,
             self.price_micro,
             self.fee_micro,
+            self.buy_order,
+            self.sell_order,
+            self.reward_micro,
         )
 
     @classmethod
@@ -391,6 +435,9 @@ class OpenTrade:
             energy_wh=reader.integer("energy_wh", 1, AMOUNT_NANO_MAX),
             price_micro=reader.integer("price_micro", 0, PRICE_MICRO_MAX),
             fee_micro=reader.integer("fee_micro", 0, PRICE_MICRO_MAX),
+            buy_order=reader.integer("buy_order", 1, INTEGER_MAX),
+            sell_order=reader.integer("sell_order", 0, INTEGER_MAX),
+            reward_micro=reader.integer("reward_micro", 0, 10 * PRICE_MICRO_MAX),
         )
         reader.end()
         return trade

@@ -9,6 +9,10 @@
 4. Reward: the pot goes to those who traded and kept within tolerance, by energy; what division leaves over is
    carried to the next period.
 5. Reputation of sellers (Cui 2022, eqs. (1) and (2)) from delivered over sold energy.
+6. Green certificates for what accredited accounts generated.
+
+Where the market settles from escrow, step 1 pays by what was delivered (`escrow.py`), and what a trade did not
+deliver is neither sold nor bought: both imbalances are those of the energy that is left.
 
 When a meter is silent, the account is settled by estimate: its position counts as met. Registers are
 cumulative, so the next reading corrects it: that period's imbalance then contains what the estimate got
@@ -19,23 +23,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from market.certificates import count_generation
 from market.context import Context
+from market.escrow import Delivery, release_due, settle_trade, share_wh
 from market.events import Settlement, SettlementRow, Status
+from market.market_events import EscrowCase, EscrowLine
 from market.metering import Measured, book_readings
 from market.participants import free_meters_of_delisted
-from market.records import Account, Position
+from market.records import Account, OpenTrade, Position
 from market.reputation import completion_ppm, comprehensive_ppm, current_ppm
 from market.units import MONEY_NANO_MAX, PPM
 
 
 @dataclass(slots=True, kw_only=True)
 class _Line:
-    """One account's settlement while it is worked out."""
+    """One account's settlement while it is worked out.
+
+    `delivered_wh` is what its meters show for this period: export less import, less what estimates settled.
+    """
 
     key: bytes
     position: Position
     measured: Measured
     metered_wh: int = 0
+    delivered_wh: int = 0
     imbalance_wh: int = 0
     estimated: bool = False
     deviation_wh: int = 0
@@ -56,12 +67,14 @@ def settle_period(context: Context, period: int) -> Settlement:
         for account in state.accounts.records()
         if _takes_part(context, account, period)
     }
-    _pay_trades(context, period, lines)
+    escrow = _pay_trades(context, period, lines)
     _pay_imbalances(context, lines)
     _pay_penalties(context, lines)
     _pay_rewards(context, lines)
     context.bank.pay_debts_of_grid()
-    _update_reputations(context, lines)
+    _update_reputations(context, lines, escrow)
+    _count_generation(context, period, lines)
+    release_due(context, period)
     _forget(context, period, lines)
     return Settlement(
         period=period,
@@ -69,6 +82,7 @@ def settle_period(context: Context, period: int) -> Settlement:
         rows=tuple(_row(state.accounts[line.key], line) for line in lines.values()),
         grid_nano=state.accounts[context.config.grid_account].free_nano,
         pot_nano=state.head.pot_nano,
+        escrow=escrow,
     )
 
 
@@ -87,11 +101,12 @@ def _measure(context: Context, account: Account, period: int) -> _Line:
     line = _Line(key=account.key, position=position, measured=measured)
     line.estimated = measured.missing or measured.reset
     if line.estimated:
-        line.metered_wh = position.net_wh
+        line.metered_wh = line.delivered_wh = position.net_wh
         _carry_estimate(state.accounts.edit(account.key), position, measured)
         return line
     line.metered_wh = measured.net_wh
-    line.imbalance_wh = measured.net_wh - account.unread_wh - position.net_wh
+    line.delivered_wh = measured.net_wh - account.unread_wh
+    line.imbalance_wh = line.delivered_wh - position.net_wh
     highest_wh = position.unsold_wh + account.unread_unsold_wh
     lowest_wh = -(position.unbought_wh + account.unread_unbought_wh)
     line.deviation_wh = line.imbalance_wh - max(lowest_wh, min(line.imbalance_wh, highest_wh))
@@ -126,10 +141,15 @@ def _clear_carried(account: Account) -> None:
     account.unread_unbought_wh = 0
 
 
-def _pay_trades(context: Context, period: int, lines: dict[bytes, _Line]) -> None:
+def _pay_trades(context: Context, period: int, lines: dict[bytes, _Line]) -> tuple[EscrowLine, ...]:
+    """Pay every trade; with escrow by what was delivered, and say so in a line each."""
     bank, grid = context.bank, context.config.grid_account
+    escrow: list[EscrowLine] = []
     for number in context.state.trades_of.get(period, []):
         trade = context.state.trades[number]
+        if context.config.uses_escrow and trade.seller != grid:
+            escrow.append(_pay_from_escrow(context, trade, lines))
+            continue
         value_nano = trade.energy_wh * trade.price_micro
         fee_nano = trade.energy_wh * trade.fee_micro
         bank.take_locked(trade.buyer, value_nano + fee_nano)
@@ -140,6 +160,28 @@ def _pay_trades(context: Context, period: int, lines: dict[bytes, _Line]) -> Non
         buyer.fee_nano += fee_nano
         if trade.seller != grid:
             lines[trade.seller].sold_nano += value_nano
+    return tuple(escrow)
+
+
+def _pay_from_escrow(context: Context, trade: OpenTrade, lines: dict[bytes, _Line]) -> EscrowLine:
+    """Bill and reward stand in the rows as bought and sold; held money in neither until it is released."""
+    buyer, seller = lines[trade.buyer], lines[trade.seller]
+    provided_wh = share_wh(trade.energy_wh, seller.delivered_wh, seller.position.sold_wh)
+    received_wh = share_wh(trade.energy_wh, -buyer.delivered_wh, buyer.position.bought_wh)
+    delivery = Delivery(
+        provided_wh=provided_wh,
+        received_wh=min(received_wh, provided_wh),
+        estimated=buyer.estimated or seller.estimated,
+        evidence=(*buyer.measured.evidence, *seller.measured.evidence),
+    )
+    split, line = settle_trade(context, trade, delivery)
+    undelivered_wh = trade.energy_wh - split.delivered_wh
+    seller.imbalance_wh += undelivered_wh
+    buyer.imbalance_wh -= undelivered_wh
+    buyer.bought_nano += line.bill_nano + line.reward_nano
+    buyer.fee_nano += line.fee_nano
+    seller.sold_nano += line.bill_nano + line.reward_nano
+    return line
 
 
 def _pay_imbalances(context: Context, lines: dict[bytes, _Line]) -> None:
@@ -174,19 +216,31 @@ def _pay_rewards(context: Context, lines: dict[bytes, _Line]) -> None:
         context.bank.pay_from_pot(line.key, line.reward_nano)
 
 
-def _update_reputations(context: Context, lines: dict[bytes, _Line]) -> None:
-    """Sellers that were measured; every trade of a period has the same completion, as one meter serves all."""
+def _update_reputations(context: Context, lines: dict[bytes, _Line], escrow: tuple[EscrowLine, ...]) -> None:
+    """Sellers that were measured. One meter serves all trades of a period, so each has the same completion, but
+    with escrow, where more than a tolerable loss counts as not delivered."""
     config = context.config
+    of_trades: dict[bytes, list[int]] = {}
+    for trade in escrow:
+        lost = trade.case is EscrowCase.EXCESS_LOSS
+        delivered_wh = trade.received_wh if lost else trade.provided_wh
+        completion = completion_ppm(delivered_wh, trade.agreed_wh, config.reputation_cap_ppm)
+        of_trades.setdefault(trade.seller, []).append(completion)
     for line in lines.values():
         sold_wh = line.position.sold_wh
         if not sold_wh or line.estimated:
             continue
-        delivered_wh = line.imbalance_wh + line.position.net_wh
-        completion = completion_ppm(delivered_wh, sold_wh, config.reputation_cap_ppm)
+        whole = completion_ppm(line.delivered_wh, sold_wh, config.reputation_cap_ppm)
         account = context.state.accounts.edit(line.key)
         account.reputation_ppm = comprehensive_ppm(
-            current_ppm([completion]), account.reputation_ppm, config.reputation_alpha_ppm
+            current_ppm(of_trades.get(line.key, [whole])), account.reputation_ppm, config.reputation_alpha_ppm
         )
+
+
+def _count_generation(context: Context, period: int, lines: dict[bytes, _Line]) -> None:
+    """What was measured counts whenever it was measured; after a reset nothing is known of what was before."""
+    for line in lines.values():
+        count_generation(context, line.key, line.measured.net_wh, period)
 
 
 def _forget(context: Context, period: int, lines: dict[bytes, _Line]) -> None:

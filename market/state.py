@@ -13,12 +13,13 @@ from typing import Final, Generic, Protocol, TypeVar
 from market.config import MarketConfig
 from market.errors import FormError
 from market.events import Phase, Status
+from market.market_records import Certificate, HeldPayment, Proposal
 from market.orders import NO_REGION, Role
 from market.record_tree import RecordTree
 from market.records import Account, Head, Meter, OpenOrder, OpenTrade, Position, UnsettledPeriod
 from market.values import ID_BYTES, KEY_BYTES, FieldReader, Value
 
-SNAPSHOT_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 2
 _RECORDS_MAX: Final = 10**8
 
 
@@ -127,13 +128,16 @@ class MarketState:
     __slots__ = (
         "_tree",
         "accounts",
+        "certificates",
         "head",
+        "held",
         "meter_keys",
         "meters",
         "orders",
         "orders_of",
         "periods",
         "positions",
+        "proposals",
         "seen",
         "seen_until",
         "trades",
@@ -149,6 +153,9 @@ class MarketState:
         self.positions: Table[tuple[int, bytes], Position] = Table(5)
         self.periods: Table[int, UnsettledPeriod] = Table(6)
         self.seen: Table[bytes, Seen] = Table(7)
+        self.proposals: Table[bytes, Proposal] = Table(8)
+        self.held: Table[int, HeldPayment] = Table(9)
+        self.certificates: Table[int, Certificate] = Table(10)
         # Derived from the tables, so in no root and no snapshot.
         self.meter_keys: dict[bytes, int] = {}
         self.orders_of: dict[bytes, dict[int, None]] = {}
@@ -165,6 +172,10 @@ class MarketState:
     def operator_term(self) -> int:
         """The operator is the committee member with index `operator_term % n`."""
         return self.head.operator_term
+
+    def live_periods(self) -> list[int]:
+        """The periods that may have trades: those not settled yet, and the open one."""
+        return [*self.periods.keys(), self.head.open_period]
 
     def phase_of(self, period: int) -> Phase | None:
         """The phase of a period; None for one that has not opened yet."""
@@ -256,6 +267,9 @@ class MarketState:
             self.trades,
             self.positions,
             self.periods,
+            self.proposals,
+            self.held,
+            self.certificates,
             self.seen,
         )
 
@@ -285,6 +299,12 @@ class MarketState:
             state.positions.add(place, Position.from_values(record))
         for bare, record in _entries(reader, "periods"):
             state.periods.add(_number(bare), UnsettledPeriod.from_values(record))
+        for bare, record in _entries(reader, "proposals"):
+            state.proposals.add(_bytes(bare, KEY_BYTES), Proposal.from_values(record))
+        for bare, record in _entries(reader, "held"):
+            state.held.add(_number(bare), HeldPayment.from_values(record))
+        for bare, record in _entries(reader, "certificates"):
+            state.certificates.add(_number(bare), Certificate.from_values(record))
         for bare, record in _entries(reader, "seen"):
             until = FieldReader(record, "seen").integer("valid_until_period", 0, 2**62)
             state.remember(_bytes(bare, ID_BYTES), until)

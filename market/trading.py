@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from market.context import Context
 from market.events import Status
+from market.offer_transactions import RequestSupply
 from market.orders import Side
 from market.receipts import ReasonCode
 from market.records import Account, OpenOrder
@@ -28,7 +29,7 @@ def place_order(context: Context, order: PlaceOrder) -> ReasonCode:
         return code
     if order.side is Side.SELL and not _has_energy(state, account, order):
         return ReasonCode.NOT_ENOUGH_ENERGY
-    lock_price_micro = _lock_price_micro(state, order)
+    lock_price_micro = _lock_price_micro(context, order)
     if order.energy_wh * lock_price_micro > account.free_nano:
         return ReasonCode.NOT_ENOUGH_MONEY
     head = state.head
@@ -62,11 +63,21 @@ def _owner_refusal(context: Context, account: Account, order: PlaceOrder) -> Rea
         return ReasonCode.READINGS_MISSING
     if len(context.state.orders_of.get(context.sender, ())) >= context.config.open_orders_max:
         return ReasonCode.TOO_MANY_ORDERS
-    for other in context.state.open_orders(context.sender):
-        overlaps = other.period <= order.expiry_period and order.period <= other.expiry_period
-        if overlaps and other.side is not order.side:
-            return ReasonCode.OTHER_SIDE_OPEN
+    if has_other_side(context.state, context.sender, order.side, order.period, order.expiry_period):
+        return ReasonCode.OTHER_SIDE_OPEN
     return None
+
+
+def has_other_side(state: MarketState, key: bytes, side: Side, first: int, last: int) -> bool:
+    """Whether an account trades on the other side in one of these periods: by an open order, or an offer taken."""
+    if first <= state.open_period <= last:
+        position = state.position(state.open_period, key)
+        if position.bought_wh if side is Side.SELL else position.sold_wh:
+            return True
+    return any(
+        other.side is not side and other.period <= last and first <= other.expiry_period
+        for other in state.open_orders(key)
+    )
 
 
 def _order_refusal(context: Context, order: PlaceOrder) -> ReasonCode | None:
@@ -82,11 +93,28 @@ def _order_refusal(context: Context, order: PlaceOrder) -> ReasonCode | None:
     return None
 
 
-def _lock_price_micro(state: MarketState, order: PlaceOrder) -> int:
+def _lock_price_micro(context: Context, order: PlaceOrder) -> int:
+    """What a bid locks a kWh. With escrow the reward of full delivery is part of the deposit."""
     if order.side is Side.SELL:
         return 0
+    lock_micro = order.price_micro + context.config.reward_micro(order.price_micro)
     # A hard bid may end up being served at the regulator's limit price, above its own.
-    return max(order.price_micro, state.head.ask_limit_micro) if order.hard else order.price_micro
+    return max(lock_micro, context.state.head.ask_limit_micro) if order.hard else lock_micro
+
+
+def request_supply(context: Context, request: RequestSupply) -> ReasonCode:
+    """A request for one provider is a hard bid that the matching serves whole (Cui 2022, section 3.2)."""
+    if context.config.mechanism != "matching":
+        return ReasonCode.MECHANISM_FORBIDS
+    bid = PlaceOrder(
+        side=Side.BUY,
+        energy_wh=request.energy_wh,
+        price_micro=request.price_micro,
+        period=request.period,
+        expiry_period=request.period,
+        hard=True,
+    )
+    return place_order(context, bid)
 
 
 def export_limit_wh(state: MarketState, account: Account) -> int:
@@ -95,17 +123,27 @@ def export_limit_wh(state: MarketState, account: Account) -> int:
 
 
 def _has_energy(state: MarketState, account: Account, order: PlaceOrder) -> bool:
-    """Whether the order fits beside the account's other asks in every period it stands in.
+    """Whether the order fits beside what the account offers and has sold in every period it stands in.
 
-    Sales of the open period do not exist yet, so open asks are all there is. The busiest period begins
-    where one of the asks begins.
+    The busiest period begins where one of the asks begins.
     """
-    asks = [other for other in state.open_orders(account.key) if other.side is Side.SELL]
     starts = {order.period} | {
-        other.period for other in asks if order.period <= other.period <= order.expiry_period
+        other.period
+        for other in state.open_orders(account.key)
+        if other.side is Side.SELL and order.period <= other.period <= order.expiry_period
     }
-    busiest_wh = max(sum(other.residual_wh for other in asks if other.stands_in(start)) for start in starts)
+    busiest_wh = max(committed_wh(state, account.key, start) for start in starts)
     return busiest_wh + order.energy_wh <= export_limit_wh(state, account)
+
+
+def committed_wh(state: MarketState, key: bytes, period: int) -> int:
+    """What an account offers in a period that is still to be cleared, and what was taken of its offers."""
+    offered_wh = sum(
+        order.residual_wh
+        for order in state.open_orders(key)
+        if order.side is Side.SELL and order.stands_in(period)
+    )
+    return offered_wh + (state.position(period, key).sold_wh if period == state.open_period else 0)
 
 
 def cancel_order(context: Context, cancel: CancelOrder) -> ReasonCode:

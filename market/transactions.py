@@ -13,9 +13,31 @@ from enum import IntEnum
 from typing import Final
 
 from market.errors import FormError, TransactionError
+from market.offer_transactions import (
+    RequestSupply,
+    SubmitAssignment,
+    TakeOffer,
+    parse_request_supply,
+    parse_submit_assignment,
+    parse_take_offer,
+)
 from market.orders import Role, Side
 from market.readings import TAG_SUBMIT_READING, Reading
 from market.receipts import ReasonCode
+from market.supervision_transactions import (
+    Accredit,
+    Dispute,
+    ResolveDispute,
+    RetireCertificates,
+    SetPriceCap,
+    TransferCertificates,
+    parse_accredit,
+    parse_dispute,
+    parse_resolve_dispute,
+    parse_retire_certificates,
+    parse_set_price_cap,
+    parse_transfer_certificates,
+)
 from market.units import (
     AMOUNT_NANO_MAX,
     ENERGY_WH_MAX,
@@ -360,6 +382,15 @@ Transaction = (
     | SubmitReading
     | SetLimits
     | ReplaceOperator
+    | TakeOffer
+    | RequestSupply
+    | Dispute
+    | SubmitAssignment
+    | ResolveDispute
+    | SetPriceCap
+    | Accredit
+    | TransferCertificates
+    | RetireCertificates
 )
 
 TAGS: Final[dict[type[Transaction], int]] = {
@@ -369,14 +400,21 @@ TAGS: Final[dict[type[Transaction], int]] = {
     Withdraw: 4,
     PlaceOrder: 5,
     CancelOrder: 6,
-    # 7 take a listed offer, 8 request supply.
+    TakeOffer: 7,
+    RequestSupply: 8,
     ClosePeriod: 9,
     DeliverPeriod: 10,
     SettlePeriod: 11,
     SubmitReading: TAG_SUBMIT_READING,
     SetLimits: 13,
     ReplaceOperator: 14,
-    # 15 dispute.
+    Dispute: 15,
+    SubmitAssignment: 16,
+    ResolveDispute: 17,
+    SetPriceCap: 18,
+    Accredit: 19,
+    TransferCertificates: 20,
+    RetireCertificates: 21,
 }
 """Append only: a changed transaction is a new tag."""
 
@@ -387,11 +425,20 @@ _PARSERS: Final[dict[int, Callable[[FieldReader], Transaction]]] = {
     4: _parse_withdraw,
     5: _parse_place_order,
     6: _parse_cancel_order,
+    7: parse_take_offer,
+    8: parse_request_supply,
     9: _parse_close,
     10: _parse_deliver,
     11: _parse_settle,
     13: _parse_set_limits,
     14: _parse_replace_operator,
+    15: parse_dispute,
+    16: parse_submit_assignment,
+    17: parse_resolve_dispute,
+    18: parse_set_price_cap,
+    19: parse_accredit,
+    20: parse_transfer_certificates,
+    21: parse_retire_certificates,
 }
 
 

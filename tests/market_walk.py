@@ -9,13 +9,23 @@ import hashlib
 import random
 import sys
 from collections import Counter
+from collections.abc import Callable
 
 from market_world import CASHIER, COMMITTEE, GRID, REGULATOR, World, key
 
 from market.contract import SignedCall, encode_call
 from market.events import Clearing, Phase, Settlement
+from market.offer_transactions import RequestSupply, SubmitAssignment, TakeOffer
 from market.orders import Role, Side
 from market.readings import Quality, Reading
+from market.supervision_transactions import (
+    Accredit,
+    Dispute,
+    ResolveDispute,
+    RetireCertificates,
+    SetPriceCap,
+    TransferCertificates,
+)
 from market.transactions import (
     CancelOrder,
     ClosePeriod,
@@ -107,11 +117,15 @@ class Walk:
             if isinstance(event, Clearing):
                 self.counts["trades"] += len(event.trades)
                 self.counts["crossings"] += sum(1 for trade in event.trades if trade.fee_micro)
+                self.counts["solved"] += bool(event.solver)
                 self.counts["standing"] += sum(1 for trade in event.trades if trade.sell_order == 0)
             elif isinstance(event, Settlement):
                 self.counts["settlements"] += 1
                 self.counts["rewards"] += sum(1 for row in event.rows if row.reward_nano)
                 self.counts["arrears"] += sum(1 for row in event.rows if row.arrears_nano)
+                self.counts["held"] += sum(1 for line in event.escrow if line.held_nano)
+                for line in event.escrow:
+                    self.counts[f"escrow {line.case.name}"] += 1
                 self.counts["owed"] += sum(1 for row in event.rows if row.owed_nano)
                 self.counts["estimated"] += sum(1 for row in event.rows if row.estimated)
 
@@ -151,9 +165,84 @@ class Walk:
             (3, self.a_withdrawal),
             (1, self.limits),
             (1, self.a_vote),
+            *self.of_the_mechanism(),
         )
         weights = [weight for weight, _ in choices]
         return self.random.choices([make for _, make in choices], weights)[0]()
+
+    def of_the_mechanism(self) -> tuple[tuple[float, Callable[[], tuple[bytes, Transaction]]], ...]:
+        """What only some markets offer, weighted by where it can succeed; elsewhere it is refused."""
+        config = self.world.config
+        listing, matching = config.mechanism == "listing", config.mechanism == "matching"
+        return (
+            (40 if listing else 0.3, self.a_take),
+            (10 if matching else 0.3, self.a_request),
+            (10 if matching else 0.3, self.an_assignment),
+            (8 if config.uses_escrow else 0.3, self.a_dispute),
+            (8 if config.uses_escrow else 0.3, self.a_resolution),
+            (1, self.a_cap),
+            (1, self.an_accreditation),
+            (2, self.of_certificates),
+        )
+
+    def a_take(self) -> tuple[bytes, Transaction]:
+        numbers = self.world.state.orders.keys() or [1]
+        order = self.world.state.orders.get(self.random.choice(numbers))
+        energy_wh = self.random.choice((1, 100, order.residual_wh if order else 1))
+        number, price_micro = (order.number, order.price_micro) if order else (1, 0)
+        return key(self.a_name()), TakeOffer(order=number, energy_wh=energy_wh, price_micro=price_micro)
+
+    def a_request(self) -> tuple[bytes, Transaction]:
+        price_micro = self.random.choice((100_000, 200_000, 300_000))
+        request = RequestSupply(
+            energy_wh=self.random.choice((100, 500, 1000)),
+            price_micro=price_micro,
+            period=self.world.state.open_period,
+        )
+        return key(self.a_name()), request
+
+    def an_assignment(self) -> tuple[bytes, Transaction]:
+        """Pairs that are often possible: bids to asks, drawn at random."""
+        state = self.world.state
+        orders = [order for order in state.orders.records() if order.stands_in(state.open_period)]
+        bids = [order.number for order in orders if order.side is Side.BUY]
+        asks = [order.number for order in orders if order.side is Side.SELL]
+        pairs = tuple((bid, self.random.choice(asks)) for bid in bids if asks and self.random.random() < 0.6)
+        return self.random.choice((REGULATOR, *map(key, NAMES))), SubmitAssignment(
+            period=state.open_period, pairs=pairs
+        )
+
+    def a_dispute(self) -> tuple[bytes, Transaction]:
+        held = self.world.state.held
+        if not len(held):
+            return key(self.a_name()), Dispute(trade=1, evidence=(bytes(32),))
+        number = self.random.choice(held.keys())
+        sender = self.random.choice((held[number].buyer, held[number].seller))
+        return sender, Dispute(trade=number, evidence=held[number].evidence[:1])
+
+    def a_resolution(self) -> tuple[bytes, Transaction]:
+        number = self.random.choice(self.world.state.held.keys() or [1])
+        return REGULATOR, ResolveDispute(trade=number, buyer_ppm=self.random.choice((0, 333_333, 1_000_000)))
+
+    def a_cap(self) -> tuple[bytes, Transaction]:
+        first = self.world.state.open_period + self.random.choice((0, 0, 1))
+        last = first + self.random.choice((0, 0, 2, -1))
+        cap = SetPriceCap(
+            cap_micro=self.random.choice((120_000, 200_000)), first_period=first, last_period=max(0, last)
+        )
+        return REGULATOR, cap
+
+    def an_accreditation(self) -> tuple[bytes, Transaction]:
+        return REGULATOR, Accredit(account=key(self.a_name()), renewable=self.random.random() < 0.8)
+
+    def of_certificates(self) -> tuple[bytes, Transaction]:
+        certificates = self.world.state.certificates
+        serial = self.random.choice(certificates.keys() or [1])
+        certificate = certificates.get(serial)
+        owner = certificate.owner if certificate else key(self.a_name())
+        if self.random.random() < 0.5:
+            return owner, RetireCertificates(serials=(serial,))
+        return owner, TransferCertificates(serials=(serial,), receiver=key(self.a_name()))
 
     def a_name(self) -> str:
         return self.random.choice(NAMES)

@@ -9,9 +9,19 @@ import pytest
 from market_world import CASHIER, COMMITTEE, GRID, OPERATOR, REGULATOR, World, key
 
 from market.contract import SignedCall, encode_call
+from market.market_events import OfferList
+from market.market_records import Certificate, HeldPayment
+from market.offer_transactions import SubmitAssignment, TakeOffer
 from market.orders import Role, Side
 from market.readings import Quality
 from market.receipts import ReasonCode
+from market.supervision_transactions import (
+    Accredit,
+    Dispute,
+    ResolveDispute,
+    RetireCertificates,
+    SetPriceCap,
+)
 from market.transactions import (
     CancelOrder,
     ClosePeriod,
@@ -214,6 +224,74 @@ def unsupported() -> tuple[World, SignedCall]:
     return call_of(key("ann"), order(side=Side.SELL, hard=True))
 
 
+def offered(**conditions: bool) -> World:
+    """Bob of the east lists 500 Wh, cat of the west looks on."""
+    world = market(mechanism="listing")
+    world.done(REGULATOR, Review(account=key("bob"), decision=Decision.APPROVE))
+    world.registers["bob"] = (0, 0)
+    world.sell("bob", 500, 150_000, **conditions)
+    world.join("cat", region="west")
+    return world
+
+
+def taking(
+    name: str, energy_wh: int = 500, price_micro: int = 150_000, **conditions: bool
+) -> tuple[World, SignedCall]:
+    world = offered(**conditions)
+    take = TakeOffer(order=1, energy_wh=energy_wh, price_micro=price_micro)
+    return world, world.call(key(name), take)
+
+
+def assigning(*pairs: tuple[int, int], **changes: object) -> tuple[World, SignedCall]:
+    world = market(**({"mechanism": "matching"} | changes))
+    return world, world.call(key("ann"), SubmitAssignment(period=0, pairs=pairs))
+
+
+def too_many_assignments() -> tuple[World, SignedCall]:
+    world, call = assigning(assignments_max=1)
+    world.done(REGULATOR, SubmitAssignment(period=0, pairs=()))
+    return world, call
+
+
+def held(sender: bytes, transaction: object, disputed_by: bytes = b"") -> tuple[World, SignedCall]:
+    """A payment of ann to dan is held; its money is locked for it as a settlement would have left it."""
+    world = market()
+    world.join("dan")
+    account = world.state.accounts.edit(key("ann"))
+    account.free_nano, account.locked_nano = account.free_nano - 7, account.locked_nano + 7
+    payment = HeldPayment(
+        period=0,
+        buyer=key("ann"),
+        seller=key("dan"),
+        amount_nano=7,
+        agreed_wh=7,
+        provided_wh=7,
+        received_wh=0,
+        release_period=9,
+        evidence=(bytes(32),),
+        disputed_by=disputed_by,
+    )
+    world.state.held.add(1, payment)
+    world.block()
+    return world, world.call(sender, transaction)  # type: ignore[arg-type]
+
+
+def not_a_generator() -> tuple[World, SignedCall]:
+    world = market()
+    world.join("dan", Role.CONSUMER)
+    return world, world.call(REGULATOR, Accredit(account=key("dan"), renewable=True))
+
+
+def certified(sender: str, serial: int = 1) -> tuple[World, SignedCall]:
+    world = market()
+    world.join("dan")
+    world.state.certificates.add(1, Certificate(owner=key("dan"), origin=key("dan"), period=0))
+    world.state.accounts.edit(key("dan")).certificates = 1
+    world.state.head.next_certificate = 2
+    world.block()
+    return world, world.call(key(sender), RetireCertificates(serials=(serial,)))
+
+
 CASES: dict[ReasonCode, Callable[[], tuple[World, SignedCall]]] = {
     ReasonCode.MALFORMED: malformed,
     ReasonCode.UNKNOWN_TYPE: unknown_type,
@@ -263,6 +341,24 @@ CASES: dict[ReasonCode, Callable[[], tuple[World, SignedCall]]] = {
     ReasonCode.WRONG_TERM: lambda: call_of(COMMITTEE[1], ReplaceOperator(term=2)),
     ReasonCode.ALREADY_VOTED: already_voted,
     ReasonCode.CONDITION_UNSUPPORTED: unsupported,
+    ReasonCode.MECHANISM_FORBIDS: lambda: call_of(key("ann"), TakeOffer(order=1, energy_wh=1, price_micro=1)),
+    ReasonCode.ASSIGNMENT_INFEASIBLE: lambda: assigning((1, 2)),
+    ReasonCode.TOO_MANY_ASSIGNMENTS: too_many_assignments,
+    ReasonCode.OFFER_TOO_SMALL: lambda: taking("ann", 501),
+    ReasonCode.OFFER_DIFFERS: lambda: taking("ann", price_micro=150_001),
+    ReasonCode.OWN_OFFER: lambda: taking("bob"),
+    ReasonCode.REGION_FORBIDS: lambda: taking("cat", region_only=True),
+    ReasonCode.NOTHING_HELD: lambda: held(key("ann"), Dispute(trade=2, evidence=(bytes(32),))),
+    ReasonCode.EVIDENCE_UNKNOWN: lambda: held(key("ann"), Dispute(trade=1, evidence=(bytes([9]) * 32,))),
+    ReasonCode.NOT_PARTY: lambda: held(GRID, Dispute(trade=1, evidence=(bytes(32),))),
+    ReasonCode.ALREADY_DISPUTED: lambda: held(
+        key("dan"), Dispute(trade=1, evidence=(bytes(32),)), disputed_by=key("ann")
+    ),
+    ReasonCode.NOT_DISPUTED: lambda: held(REGULATOR, ResolveDispute(trade=1, buyer_ppm=0)),
+    ReasonCode.WRONG_WINDOW: lambda: call_of(REGULATOR, SetPriceCap(cap_micro=1, first_period=5, last_period=4)),
+    ReasonCode.UNKNOWN_CERTIFICATE: lambda: certified("dan", 2),
+    ReasonCode.NOT_CERTIFICATE_OWNER: lambda: certified("ann"),
+    ReasonCode.NOT_A_GENERATOR: not_a_generator,
 }
 
 
@@ -276,7 +372,7 @@ def test_each_reason_is_given_and_nothing_else_changes(code: ReasonCode) -> None
     assert (receipt.code, receipt.detail) == (code, 0)
     assert receipt.code.sentence
     after = world.state.to_values()
-    assert world.outcome.events == ()
+    assert [event for event in world.outcome.events if not isinstance(event, OfferList)] == []
     # The time in the head moves on, and the id of a call within its validity is remembered.
     assert after[2:-1] == before[2:-1]
     assert _without_time(after[1]) == _without_time(before[1])

@@ -21,9 +21,18 @@ from market.events import (
     Settlement,
     Status,
 )
+from market.offer_transactions import RequestSupply, SubmitAssignment, TakeOffer
 from market.orders import Role, Side
 from market.readings import Quality, Reading
 from market.receipts import ReasonCode
+from market.supervision_transactions import (
+    Accredit,
+    Dispute,
+    ResolveDispute,
+    RetireCertificates,
+    SetPriceCap,
+    TransferCertificates,
+)
 from market.transactions import (
     TAGS,
     CancelOrder,
@@ -65,6 +74,15 @@ EXAMPLES: list[Transaction] = [
     SubmitReading(reading=READING),
     SetLimits(ask_limit_micro=1, lowest_micro=2, highest_micro=3),
     ReplaceOperator(term=4),
+    TakeOffer(order=3, energy_wh=4, price_micro=5),
+    RequestSupply(energy_wh=7, price_micro=9, period=1),
+    SubmitAssignment(period=2, pairs=((1, 4), (3, 4))),
+    Dispute(trade=3, evidence=(bytes(32), bytes([1]) * 32), reason="the loss is not mine"),
+    ResolveDispute(trade=3, buyer_ppm=500_000, reason="half each"),
+    SetPriceCap(cap_micro=9, first_period=1, last_period=5, reason="storm"),
+    Accredit(account=key("a"), renewable=True),
+    TransferCertificates(serials=(1, 2, 7), receiver=key("b")),
+    RetireCertificates(serials=(4,)),
 ]
 
 
@@ -80,12 +98,21 @@ def test_tags_never_change() -> None:
         "Withdraw": 4,
         "PlaceOrder": 5,
         "CancelOrder": 6,
+        "TakeOffer": 7,
+        "RequestSupply": 8,
         "ClosePeriod": 9,
         "DeliverPeriod": 10,
         "SettlePeriod": 11,
         "SubmitReading": 12,
         "SetLimits": 13,
         "ReplaceOperator": 14,
+        "Dispute": 15,
+        "SubmitAssignment": 16,
+        "ResolveDispute": 17,
+        "SetPriceCap": 18,
+        "Accredit": 19,
+        "TransferCertificates": 20,
+        "RetireCertificates": 21,
     }
 
 
@@ -102,8 +129,8 @@ def test_a_transaction_comes_back_from_its_fields(transaction: Transaction) -> N
 def test_rubbish_in_any_field_is_refused_with_a_reason(transaction: Transaction, rubbish: object) -> None:
     fields = encode_call(transaction, 5, 6)
     for index in range(len(fields)):
-        # The one place where one of these is a right value: registering without meters.
-        if rubbish == () and isinstance(transaction, Register) and index == len(fields) - 1:
+        # The few places where one of these is a right value: an array that may be empty.
+        if rubbish == () and type(fields[index]) is tuple:
             continue
         with pytest.raises(TransactionError):
             parse_call((*fields[:index], rubbish, *fields[index + 1 :]))  # type: ignore[arg-type]
