@@ -239,16 +239,18 @@ class ReplicaDriver:
                 self._on_block(stored, execution)
 
     def _handle_inbox(self, transactions_max: int | None = None) -> None:
-        """All votes, then batches until so many transactions were looked at."""
+        """Batches until so many transactions were looked at, and all votes: those name what the batches hold."""
         taken = 0
         while self._inbox:
-            for packet in self._inbox.take_packets():
-                self._handle_packet(packet.payload, self.topics.sender(packet.topic))
-            if transactions_max is not None and taken >= transactions_max:
-                return
             batch = self._inbox.next_batch()
             if batch is not None:
                 taken += self._handle_batch(batch.payload, self.topics.sender(batch.topic))
+                if transactions_max is None or taken < transactions_max:
+                    continue
+            for packet in self._inbox.take_packets():
+                self._handle_packet(packet.payload, self.topics.sender(packet.topic))
+            if batch is not None:
+                return
 
     # --- Messages -------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What has arrived and waits to be handled: votes before transactions, and every topic in its turn.
+"""What has arrived and waits to be handled: votes apart from transactions, and every topic in its turn.
 
 Under more load than the machine can carry, votes that waited behind transactions would slow the consensus
 that is to work them off; and whoever floods one topic would silence all others. Bounded: what does not fit is
