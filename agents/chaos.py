@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from agents.chaos_checks import (
     broken_evidence,
     broken_receipts,
     longest_gap_ms,
+    quantile,
     read_chains,
     read_load,
     seconds_with_receipts,
@@ -246,13 +246,6 @@ def _load_totals(rows: list[LoadRow]) -> dict[str, object]:
         "latency_ms_p99": quantile(latencies, 0.99),
         "latency_ms_max": latencies[-1] if latencies else None,
     }
-
-
-def quantile(ordered: list[int], share: float) -> int | None:
-    """The smallest value that at least `share` of all are not above; None without any."""
-    if not ordered:
-        return None
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def _scenario_text(path: Path | None) -> tuple[str | None, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,13 @@ def longest_gap_ms(rows: Sequence[LoadRow], start_ms: int, end_ms: int) -> int:
     before = max((time_ms for time_ms in inside if time_ms < start_ms), default=start_ms)
     marks = [before, *(time_ms for time_ms in inside if start_ms <= time_ms <= end_ms), end_ms]
     return max((later - earlier for earlier, later in itertools.pairwise(marks)), default=0)
+
+
+def quantile(ordered: list[int], share: float) -> int | None:
+    """The smallest value that at least `share` of all are not above; None without any."""
+    if not ordered:
+        return None
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def _named(rows: Sequence[LoadRow]) -> str:

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "meters": "agents.commands.meters",
     "meters": "agents.commands.meters",
     "chaos": "agents.commands.chaos",
+    "bench": "agents.commands.bench",
 }
 """Subcommands and the modules that hold them, each as `command`. The order is that of the help page."""
 

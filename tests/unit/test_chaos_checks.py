@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from agents.chaos import quantile
 from agents.chaos_checks import (
     LoadRow,
     NodeChain,
@@ -15,6 +14,7 @@ from agents.chaos_checks import (
     broken_evidence,
     broken_receipts,
     longest_gap_ms,
+    quantile,
     read_load,
     seconds_with_receipts,
     unanswered,
