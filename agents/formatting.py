@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 CURRENCY: Final = "EUR"
@@ -42,3 +43,13 @@ def milliseconds(value_ms: float | None) -> str:
 def count(value: float | None) -> str:
     """A number of things."""
     return MISSING if value is None else f"{value:,.0f}"
+
+
+def clock_time(time_ms: int) -> str:
+    """A time of day, UTC: `14:15:03.250`."""
+    return datetime.fromtimestamp(time_ms / 1_000, tz=UTC).strftime("%H:%M:%S.%f")[:-3]
+
+
+def date_time(time_ms: int) -> str:
+    """A time, UTC: `2016-05-18 14:15:03.250 UTC`."""
+    return datetime.fromtimestamp(time_ms / 1_000, tz=UTC).strftime("%Y-%m-%d ") + clock_time(time_ms) + " UTC"

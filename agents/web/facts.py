@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from market.events import Clearing, Settlement
@@ -168,9 +168,9 @@ class PartLine:
     state: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Snapshot:
-    """The market at one moment. Sessions compare snapshots by identity: another object is another moment."""
+    """The market at one moment. Snapshots compare by identity: another object is another moment."""
 
     state: FeedState = FeedState.WAITING
     now_ms: int = 0
@@ -193,4 +193,4 @@ class Snapshot:
     blocks: tuple[BlockLine, ...] = ()
     meters: tuple[MeterLine, ...] = ()
     inverters: tuple[InverterLine, ...] = ()
-    parts: tuple[PartLine, ...] = field(default=())
+    parts: tuple[PartLine, ...] = ()

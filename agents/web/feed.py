@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.05
 SNAPSHOT_S: Final = 0.2
+LOOK_S: Final = 1.0
+"""Without news there is still the clock: ages and rates change."""
+
 FOLDER_S: Final = 1.0
 SILENT_AFTER_MS: Final = 5_000
 PROGRESS_PERIODS: Final = 50
@@ -71,7 +74,7 @@ class Feed(threading.Thread):
         bus = MqttBus(brokers, f"{deployment.chain_id}-web-{os.getpid()}")
         try:
             ChainObserver(deployment, ReadOnlyBus(bus), self.mirror, verify_transactions=False)
-            next_snapshot_s = next_folder_s = 0.0
+            next_snapshot_s = next_look_s = next_folder_s = 0.0
             while not self._stop_asked.is_set():
                 bus.poll(POLL_S)
                 now_s = time.monotonic()
@@ -80,8 +83,8 @@ class Feed(threading.Thread):
                     self._read_folder()
                     if self.hub.folder.result_json.is_file():
                         return
-                if now_s >= next_snapshot_s:
-                    next_snapshot_s = now_s + SNAPSHOT_S
+                if now_s >= next_snapshot_s and (self.mirror.changes != self._published or now_s >= next_look_s):
+                    next_snapshot_s, next_look_s = now_s + SNAPSHOT_S, now_s + LOOK_S
                     self._publish(self._state(bus.is_connected))
                 self.mirror.now_ms = now_ms()
         finally:
@@ -97,6 +100,7 @@ class Feed(threading.Thread):
 
     def _publish(self, state: FeedState) -> None:
         self.mirror.step()
+        self._published = self.mirror.changes
         self.hub.publish(self.mirror.snapshot(state))
 
     def _read_folder(self) -> None:
@@ -155,6 +159,9 @@ class Feed(threading.Thread):
     def _show_the_end(self) -> None:
         """The run is over: nodes are known by their ledgers, everything else by the tables."""
         self._read_folder()
+        for period in self._past.block_periods():
+            for block in self._past.blocks(period):
+                self.mirror.on_block(block)
         for name, line in node_lines(self.hub.folder, self.hub.deployment).items():
             self.mirror.nodes[name].line = line
         self._publish(FeedState.ENDED)

@@ -180,6 +180,10 @@ class FolderEvents:
                 view=_integer(cells["view"]),
             )
 
+    def block_periods(self) -> list[int]:
+        """The periods that blocks belong to: the last blocks are of one that is never settled."""
+        return self._blocks.periods()
+
     def _key(self, name: str) -> bytes:
         return self._keys.get(name) or name.encode()[:32].ljust(32, b"\0")
 

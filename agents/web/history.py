@@ -87,6 +87,14 @@ class ThinnedTable:
         known = {column: [None if math.isnan(value) else value for value in row] for column, row in values.items()}
         return periods, known
 
+    def at(self, period: int, column: str) -> list[float | None] | None:
+        """All agents' numbers of one period; None when it has no row."""
+        with self._lock:
+            if period not in self._periods:
+                return None
+            values = self._values[column][self._periods.index(period)].tolist()
+        return [None if math.isnan(value) else value for value in values]
+
     def _thin(self) -> None:
         kept = thinned(len(self._periods))
         self._periods = [self._periods[place] for place in kept]

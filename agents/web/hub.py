@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from agents.deployment import Deployment
 from agents.errors import RunFolderError
 from agents.run_folder import RunFolder
+from agents.web.capacities import battery_capacities
 from agents.web.facts import OrderLine, PeriodFacts, Snapshot
 from agents.web.folder_events import FolderEvents
 from agents.web.mirror import HISTORY_COLUMNS, MirrorModel
@@ -38,6 +39,7 @@ class Hub:
         self.deployment = deployment
         self.mirror = MirrorModel(deployment)
         self.snapshot = Snapshot()
+        self.capacities_wh = battery_capacities(folder)
         self._past = FolderEvents(folder, deployment)
         self._past_lock = threading.Lock()
 
@@ -58,6 +60,10 @@ class Hub:
                 log.warning("period cannot be read", extra={"fields": {"period": period, "reason": str(error)}})
                 return None
 
+    def column(self, period: int, column: str) -> list[float | None] | None:
+        """One number of every participant in a period, in the deployment's order; None for a thinned period."""
+        return self.mirror.history.at(period, column)
+
     def agent_history(self, account: bytes) -> AgentHistory | None:
         """A participant's history; None for somebody unknown."""
         participant = self.mirror.participants.get(account)
@@ -65,3 +71,17 @@ class Hub:
             return None
         periods, columns = self.mirror.history.read(HISTORY_COLUMNS, participant.line.index)
         return AgentHistory(periods=tuple(periods), columns=columns, orders=participant.orders)
+
+
+_installed: list[Hub] = []
+
+
+def install(hub: Hub) -> None:
+    """Make this the hub of the process: pages have no other way to be handed one."""
+    _installed[:] = [hub]
+
+
+def installed() -> Hub:
+    """The hub of the process."""
+    assert _installed, "no hub was installed before pages were served"
+    return _installed[0]

@@ -320,7 +320,8 @@ class MirrorModel(mesa.Model, ChainListener):  # type: ignore[misc]  # Mesa ship
         """Keep the newest blocks."""
         if self._blocks and block.height <= self._blocks[-1].height:
             return
-        self._recent.append((self.now_ms, block.transaction_count))
+        if self.now_ms:
+            self._recent.append((self.now_ms, block.transaction_count))
         self._transactions += block.transaction_count
         self._blocks.append(
             BlockLine(

@@ -1,0 +1,1 @@
+"""One module a page, each a Solara component of a `View`."""
