@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "node": "agents.commands.node",
     "agents": "agents.commands.agent_host",
     "devices": "agents.commands.device_host",
+    "web": "agents.commands.web",
     "clear": "agents.commands.clear",
     "audit": "agents.commands.audit",
     "ledger": "agents.commands.ledger",
