@@ -18,6 +18,7 @@ from agents.deployment import Deployment
 from devices.telemetry import Telemetry, open_telemetry
 from market.errors import FormError
 from market.events import Clearing, Phase, PhaseChange, Settlement
+from market.market_events import OfferList
 from market.receipts import ReasonCode, Receipt
 from market.transactions import Transaction, encode_call
 from mosquitto.agreement import Agreement
@@ -115,6 +116,8 @@ class BusExchange:
         self._clearings: dict[int, Clearing] = {}
         self._settlements: dict[int, Settlement] = {}
         self._telemetry: dict[str, Telemetry] = {}
+        self._offers: OfferList | None = None
+        self._receipted_height = 0
         self._open_period: int | None = None
         self._said: bytes | None = None
         self._subscribe()
@@ -185,6 +188,14 @@ class BusExchange:
         self._wait(lambda: period in self._settlements, f"settlement of period {period}")
         return self._settlements[period]
 
+    def offers(self) -> OfferList:
+        """The agreed list after the last block that receipted something of ours."""
+        self._wait(
+            lambda: self._offers is not None and self._offers.height >= self._receipted_height, "list of offers"
+        )
+        assert self._offers is not None
+        return self._offers
+
     def latest_telemetry(self, device_id: str) -> Telemetry | None:
         """The last state of an inverter that was signed by its own key."""
         return self._telemetry.get(device_id)
@@ -219,6 +230,7 @@ class BusExchange:
         subscribe(self.topics.every_clearings(), self._guarded(Kind.CLEARING, self._on_clearing))
         subscribe(self.topics.every_settlements(), self._guarded(Kind.SETTLEMENT, self._on_settlement))
         subscribe(self.topics.every_phases(), self._guarded(Kind.PHASE, self._on_phase))
+        subscribe(self.topics.every_offers(), self._guarded(Kind.OFFERS, self._on_offers))
         if self.config.devices:
             subscribe(self.topics.every_telemetry(), self._on_telemetry)
 
@@ -253,8 +265,13 @@ class BusExchange:
             statement = encode((height, line.code, line.detail))
             if self._agreement.hear(envelope.signer, ("receipt", line.transaction_id, height), statement) is None:
                 continue
-            receipt = Receipt(tx_id=line.transaction_id, code=ReasonCode(line.code), detail=line.detail)
+            try:
+                code = ReasonCode(line.code)
+            except ValueError:
+                raise RemoteError(f"reason code {line.code} is unknown: the nodes are newer than we") from None
+            receipt = Receipt(tx_id=line.transaction_id, code=code, detail=line.detail)
             self._receipts.setdefault(line.transaction_id, receipt)
+            self._receipted_height = max(self._receipted_height, height)
 
     def _on_clearing(self, envelope: Envelope) -> None:
         clearing = Clearing.from_values(decode(envelope.body))
@@ -267,6 +284,13 @@ class BusExchange:
         if self._agreement.hear(envelope.signer, ("settlement", settlement.period), envelope.body) is not None:
             self._settlements[settlement.period] = settlement
             self._settlements.pop(settlement.period - KEPT_PERIODS, None)
+
+    def _on_offers(self, envelope: Envelope) -> None:
+        offers = OfferList.from_values(decode(envelope.body))
+        if self._agreement.hear(envelope.signer, ("offers", offers.height), envelope.body) is None:
+            return
+        if self._offers is None or offers.height > self._offers.height:
+            self._offers = offers
 
     def _on_phase(self, envelope: Envelope) -> None:
         change = PhaseChange.from_values(decode(envelope.body))
