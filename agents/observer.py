@@ -88,9 +88,9 @@ class ChainObserver:
     """Subscribes to a chain for one listener. All work happens inside `bus.poll`.
 
     Statements are compared as bytes and read into objects once, when they are agreed: a thousand rows from
-    four nodes would be most of the work. With `verify_transactions` off, signatures of transactions are left to the
-    nodes: a transaction's id covers its content and its signer, so an agreed receipt for the id says that
-    f + 1 nodes found it rightly signed. What has no receipt yet is then hearsay.
+    four nodes would be most of the work. With `verify_transactions` off, signatures of transactions are left
+    to the nodes: a transaction's id covers its content and its signer, so an agreed receipt for the id says
+    that f + 1 nodes found it rightly signed. What has no receipt yet is then hearsay.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -78,6 +79,13 @@ class ProgressDisplay:
         """Say in a word or two what is going on: `starting broker`, `catching up`."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, description=words)
+
+    def say(self, line: str) -> None:
+        """Print a line that stays, on standard error, above the bar where there is one."""
+        if self._progress is not None:
+            self._progress.console.print(line, highlight=False, markup=False)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
     def show(self, figures: LiveFigures) -> None:
         """Show new figures."""

@@ -13,7 +13,7 @@ class RunOptions:
     `out` is the run folder; None makes a new one below `runs/`. `broker` is the address of the user's own
     broker; None starts the project's. `seed` and `periods` stand in for the scenario's own values.
     `json` means that standard output belongs to one JSON object, so nothing else may be printed there;
-    `progress` shows the progress bar on standard error.
+    `progress` shows the progress bar on standard error. `web` serves the run's page and tells its address.
     """
 
     scenario_path: Path
@@ -23,6 +23,7 @@ class RunOptions:
     periods: int | None = None
     json: bool = False
     progress: bool = True
+    web: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

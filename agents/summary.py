@@ -39,6 +39,7 @@ def print_summary(result: RunResult) -> None:
     else:
         click.echo(f"Report: not made yet; gridbazaar report {folder.path}")
     click.echo(f"Verify: gridbazaar audit {folder.path}")
+    click.echo(f"Browse: gridbazaar web {folder.path}")
 
 
 def summary_lines(folder: RunFolder) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from agents.run_options import RunOptions
 @click.option("--seed", type=int, help="Seed in place of the scenario's.")
 @click.option("--periods", type=click.IntRange(min=1), help="Number of periods in place of the scenario's.")
 @click.option("--progress/--no-progress", default=None, help="Progress bar.  [default: on a terminal]")
+@click.option("--web/--no-web", default=None, help="Web page.  [default: on, but off with --json]")
 @json_option
 def command(
     scenario: Path,
@@ -28,12 +29,13 @@ def command(
     seed: int | None,
     periods: int | None,
     progress: bool | None,
+    web: bool | None,
     as_json: bool,
 ) -> int:
-    """Run a scenario: broker, ledger nodes, agents, devices, report.
+    """Run a scenario: broker, ledger nodes, agents, devices, web page, report.
 
-    Starts every part, shows the market at work, and leaves a run folder with ledgers, logs, CSV files and
-    report.html. Ctrl-C stops everything; the folder stays readable.
+    Starts every part, prints a link to the market at work, and leaves a run folder with ledgers, logs, CSV
+    files and report.html. Ctrl-C stops everything; the folder stays readable.
 
     \b
     Examples:
@@ -50,6 +52,7 @@ def command(
         periods=periods,
         json=as_json,
         progress=sys.stderr.isatty() if progress is None else progress,
+        web=not as_json if web is None else web,
     )
     result = run_scenario(options)
     if as_json:
