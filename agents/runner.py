@@ -25,6 +25,7 @@ from agents.genesis import committee_of
 from agents.key_ring import AGENTS_HOST, FolderKeys, devices_host
 from agents.logging_setup import configure_logging
 from agents.market_application import INVARIANT_BROKEN
+from agents.page_process import PageProcess
 from agents.population import populate
 from agents.progress import ProgressDisplay
 from agents.recorder import Recorder
@@ -78,7 +79,9 @@ def run_scenario(options: RunOptions) -> RunResult:
         address = given or (broker.address if broker is not None else None)
         assert address is not None
         deployment = prepare(folder, scenario, address)
-        run = Run(folder, deployment, address, broker, progress, interrupt)
+        page = PageProcess(folder, wanted=options.web)
+        stack.callback(page.stop)
+        run = Run(folder, deployment, address, broker, progress, interrupt, page)
         stack.callback(run.close)
         run.go()
     result = run.result(time.monotonic() - began_s)
@@ -131,12 +134,14 @@ class Run:
         broker: BrokerProcess | None,
         progress: ProgressDisplay,
         interrupt: Interrupt,
+        page: PageProcess,
     ) -> None:
         self.folder = folder
         self.deployment = deployment
         self.broker = broker
         self.progress = progress
         self.interrupt = interrupt
+        self.page = page
         self.supervisor = Supervisor()
         self.states: dict[str, ComponentStatus] = {}
         self.bus = MqttBus([address], f"{deployment.chain_id}-recorder")
@@ -163,6 +168,7 @@ class Run:
             silent = [name for name in (*nodes, *hosts) if not self._are_online([name])]
             raise WorkError(f"{', '.join(silent)}: not ready after {START_LIMIT_S:.0f} s; see {self.folder.logs}")
         self.progress.stage("market open")
+        self.page.start()  # Last, so that nothing waits for it.
         self._watch_until(lambda: self.supervisor.has_ended(AGENTS_HOST), None)
         self.progress.stage("catching up")
         self._watch_until(self._nodes_agree, AGREE_LIMIT_S)
@@ -207,6 +213,8 @@ class Run:
                 return False
             self.bus.poll(POLL_S)
             self._keep_alive()
+            if (url := self.page.look()) is not None:
+                self.progress.say(f"Watch: {url}")
             self.progress.show(self.recorder.figures)
         self.progress.show(self.recorder.figures)
         return True
