@@ -22,6 +22,7 @@ from devices.simulated_site import SimulatedSite
 from devices.telemetry import Telemetry
 from market.contract import BlockInput, BlockOutcome, SignedCall, apply, genesis_state
 from market.events import Clearing, Settlement
+from market.market_events import OfferList
 from market.receipts import ReasonCode, Receipt
 from market.transactions import (
     ClosePeriod,
@@ -66,6 +67,7 @@ class DirectExchange:
         self._clearings: OrderedDict[int, Clearing] = OrderedDict()
         self._settlements: OrderedDict[int, Settlement] = OrderedDict()
         self._telemetry: dict[str, Telemetry] = {}
+        self._offers: OfferList | None = None
         library = ProfileLibrary.load()
         calendar = ProfileCalendar(scenario.profiles.day, scenario.market.period_minutes)
         self._sites = [
@@ -108,6 +110,12 @@ class DirectExchange:
             self._phase(SettlePeriod(period=period, time_ms=self._time_ms))
         return self._settlements[period]
 
+    def offers(self) -> OfferList:
+        """What stands in the list now. Raises TimeoutError before the first block of a market that lists."""
+        if self._offers is None:
+            raise TimeoutError("offers: this market has listed none")
+        return self._offers
+
     def latest_telemetry(self, device_id: str) -> Telemetry | None:
         """The last state of an inverter."""
         return self._telemetry.get(device_id)
@@ -142,6 +150,8 @@ class DirectExchange:
                 _keep(self._clearings, event.period, event)
             elif isinstance(event, Settlement):
                 _keep(self._settlements, event.period, event)
+            elif isinstance(event, OfferList):
+                self._offers = event
         return outcome
 
     def _call(self, sender: bytes, transaction: Transaction) -> SignedCall:

@@ -14,7 +14,8 @@ from agents.host_memory import NEVER
 from agents.population import Participant, name_hash
 from market.orders import Role
 from market.receipts import ReasonCode
-from market.transactions import Deposit, MeterRegistration, Register
+from market.supervision_transactions import Accredit
+from market.transactions import Deposit, MeterRegistration, Register, Transaction
 
 if TYPE_CHECKING:
     from agents.key_ring import KeyRing
@@ -86,6 +87,14 @@ def _review(
     return [agent for agent, _ in reviews if agent.approved], just_now
 
 
+def _accreditations(model: MarketModel, owners: list[MarketAgent]) -> list[Accredit]:
+    """Where green certificates are issued: all who generate. What a battery sends back never counts."""
+    if not model.scenario.market.green_certificates:
+        return []
+    generators = [agent for agent in owners if agent.participant.site.generates]
+    return [Accredit(account=agent.key.public, renewable=True) for agent in generators]
+
+
 def _open_accounts(model: MarketModel, regulator: Regulator, owners: list[MarketAgent], once_in: int) -> None:
     """Set the limits and credit the deposits."""
     funded = [agent for agent in owners if agent.participant.deposit_nano]
@@ -93,7 +102,8 @@ def _open_accounts(model: MarketModel, regulator: Regulator, owners: list[Market
         (regulator.cashier, Deposit(account=agent.key.public, amount_nano=agent.participant.deposit_nano))
         for agent in funded
     ]
-    model.count_refusals(model.exchange.submit([(regulator.key, regulator.limits())]))
+    rules: list[Transaction] = [regulator.limits(), *_accreditations(model, owners)]
+    model.count_refusals(model.exchange.submit([(regulator.key, rule) for rule in rules]))
     receipts = model.exchange.submit(deposits, once_in=once_in)
     model.count_refusals([it for it in receipts if it is None or it.code not in _CREDITED_BEFORE])
     for agent, receipt in zip(funded, receipts, strict=True):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from devices.telemetry import Telemetry
     from market.events import Clearing, Settlement
+    from market.market_events import OfferList
     from market.receipts import Receipt
     from market.transactions import Transaction
     from mosquitto.keys import KeyPair
@@ -54,6 +55,13 @@ class Exchange(Protocol):
 
     def wait_settlement(self, period: int) -> Settlement:
         """The agreed settlement of `period`, waiting for it. Raises TimeoutError when it does not come."""
+        ...
+
+    def offers(self) -> OfferList:
+        """Where the market lists offers: those that stood after everything receipted so far.
+
+        Raises TimeoutError when the list does not come.
+        """
         ...
 
     def latest_telemetry(self, device_id: str) -> Telemetry | None:

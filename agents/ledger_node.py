@@ -22,6 +22,7 @@ from ledger.config import ReplicaConfig
 from ledger.driver import ReplicaDriver
 from ledger.records import Store, StoredBlock
 from market.events import Clearing, Event, Phase, PhaseChange, Settlement
+from market.market_events import OfferList
 from market.transactions import ReplaceOperator, encode_call
 from mosquitto.batch import encode_batch
 from mosquitto.bus import Bus, BusMessage
@@ -183,6 +184,8 @@ class LedgerNode:
                 self._publish_prices(event)
             case Settlement():
                 self._publish(self.topics.settlements(self.name), PUBLISHED[Settlement], body, retain=True)
+            case OfferList():
+                self._publish(self.topics.offers(self.name), PUBLISHED[OfferList], body, retain=True)
             case _:
                 log.info("contract event", extra={"fields": {"what": type(event).__name__}})
 

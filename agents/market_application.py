@@ -19,6 +19,7 @@ from market.contract import BlockInput, BlockOutcome, SignedCall, admit, apply, 
 from market.errors import MarketError, TransactionError
 from market.events import Clearing, Event, Phase, PhaseChange, Settlement
 from market.invariants import check as check_invariants
+from market.market_events import OfferList
 from market.receipts import ReasonCode
 from market.state import MarketState
 from market.transactions import ClosePeriod, DeliverPeriod, SettlePeriod, parse_call
@@ -35,6 +36,7 @@ PUBLISHED: Final[dict[type[Event], Kind]] = {
     PhaseChange: Kind.PHASE,
     Clearing: Kind.CLEARING,
     Settlement: Kind.SETTLEMENT,
+    OfferList: Kind.OFFERS,
 }
 """Which of the contract's events nodes publish, and as what."""
 

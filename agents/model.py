@@ -21,7 +21,9 @@ from agents.enrolment import enrol
 from agents.green_agents import GreenAgent, QuotingRules, quote_all
 from agents.host_memory import HostMemory
 from agents.key_ring import KeyRing, SimulatedKeys
+from agents.listing_rounds import trade_from_list
 from agents.market_agents import Consumer, MarketAgent, Producer, Prosumer, Tariffs
+from agents.matching_rounds import Accepted, SolvedPeriod, as_request, solve_period
 from agents.population import CASHIER, REGULATOR, Participant, Population, populate
 from agents.regulator_agent import Regulator
 from agents.scenario import Scenario
@@ -31,6 +33,7 @@ from agents.strategies import StrategyRules
 from devices.forecast import ForecastConfig, SiteForecast
 from devices.profiles import ProfileCalendar, ProfileLibrary
 from devices.site_series import SiteSeries
+from market.clearing_types import ClearingRules
 from market.orders import STANDING_ASK
 from market.receipts import ReasonCode
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from agents.nash import Iteration
     from market.events import Clearing, Settlement, Trade
     from market.receipts import Receipt
+    from market.transactions import PlaceOrder, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +186,7 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
         self.import_wh = self.export_wh = self.refused = 0
         self._unsettled: deque[int] = deque()
         self.iterations: list[Iteration] = []
+        self.solved: SolvedPeriod | None = None
 
     def step(self) -> None:
         """One trading period: decide, order, wait for the clearing and the settlement, learn, collect."""
@@ -224,14 +229,40 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
         for agent in traders:
             agent.decide()
         self._quote(traders)
-        calls = [(agent.key, order) for agent in traders for order in agent.orders]
-        receipts = self.exchange.submit(calls) if calls else []
+        mechanism = self.scenario.market.mechanism
+        if mechanism == "listing":
+            receipts = trade_from_list(self.exchange, traders, self.tariffs.crossing_fee_micro)
+            self.refused = self.count_refusals(receipts)
+            return
+        shape = as_request if mechanism == "matching" else _as_it_is
+        orders = [(agent, order) for agent in traders for order in agent.orders]
+        receipts = self.exchange.submit([(agent.key, shape(order)) for agent, order in orders]) if orders else []
         self.refused = self.count_refusals(receipts)
+        if mechanism == "matching":
+            self._solve([(*entry, receipt) for entry, receipt in zip(orders, receipts, strict=True)])
         start = 0
         for agent in traders:
             end = start + len(agent.orders)
             agent.hear_receipts(receipts[start:end])
             start = end
+
+    def _solve(self, orders: Sequence[tuple[MarketAgent, PlaceOrder, Receipt | None]]) -> None:
+        """Where the authority is run, look for a better assignment than the contract's own."""
+        self.solved = None
+        if self.regulator is None:
+            return
+        accepted = [
+            Accepted(agent=agent, order=order, number=receipt.detail)
+            for agent, order, receipt in orders
+            if receipt is not None and receipt.code is ReasonCode.OK
+        ]
+        market = self.scenario.market
+        rules = ClearingRules(
+            crossing_fee_micro=market.crossing_fee_micro,
+            ask_limit_micro=market.regulator_limit_micro,
+            revenue_view=market.revenue_view,
+        )
+        self.solved = solve_period(self.exchange, self.regulator.key, rules, self.period, accepted)
 
     def _quote(self, traders: Sequence[MarketAgent]) -> None:
         """Where quotations are answered by best response, let all answer before anything is sent."""
@@ -274,6 +305,9 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
                 agent.hear_prices(clearing)
         if self.regulator is not None:
             self.regulator.hear_clearing(clearing)
+            cap = self.regulator.emergency(clearing)
+            if cap is not None:
+                self.count_refusals(self.exchange.submit([(self.regulator.key, cap)]))
         self._take_prices(clearing)
 
     def _take_prices(self, clearing: Clearing) -> None:
@@ -331,6 +365,10 @@ class MarketModel(mesa.Model):  # type: ignore[misc]  # Mesa ships no types.
 
             return local_exchange(self.scenario, self.keys)
         raise ValueError(f'exchange = {kind!r}: expected an Exchange, "local" or "direct"')
+
+
+def _as_it_is(order: PlaceOrder) -> Transaction:
+    return order
 
 
 def _scenario(

@@ -146,7 +146,11 @@ def clear_book(book: Book, mechanism: str, rules: ClearingRules) -> ClearingResu
 
 
 def make_rules(
-    price_rule: str, region_priority: str, crossing_fee_micro: int, regulator_limit_micro: int
+    price_rule: str,
+    region_priority: str,
+    crossing_fee_micro: int,
+    regulator_limit_micro: int,
+    revenue_view: str = "provider",
 ) -> ClearingRules:
     """Rules for `clear_book`. Raises ConfigurationError for values that contradict each other."""
     try:
@@ -155,6 +159,7 @@ def make_rules(
             region_priority=region_priority,
             crossing_fee_micro=crossing_fee_micro,
             ask_limit_micro=regulator_limit_micro,
+            revenue_view=revenue_view,
         )
     except MarketError as error:
         raise ConfigurationError(str(error)) from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import mesa
 
 from market.orders import Role
+from market.supervision_transactions import SetPriceCap
 from market.transactions import Decision, Register, Review, SetLimits
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ class Regulator(mesa.Agent):  # type: ignore[misc]  # Mesa ships no types.
         self.cashier = cashier
         self.reviewed: Counter[str] = Counter()
         self.served_wh = 0
+        self.caps = 0
+        self._dear_periods = 0
+        self._capped_until = -1
 
     def limits(self) -> SetLimits:
         """The price limits that the scenario gives it."""
@@ -54,6 +58,31 @@ class Regulator(mesa.Agent):  # type: ignore[misc]  # Mesa ships no types.
     def hear_clearing(self, clearing: Clearing) -> None:
         """Take note of how much the standing ask had to serve."""
         self.served_wh = sum(trade.energy_wh for trade in clearing.trades if trade.sell_order == 0)
+
+    def emergency(self, clearing: Clearing) -> SetPriceCap | None:
+        """The cap that the scenario's rule asks for after this clearing, or None.
+
+        The first periods of a new window are those that still take orders.
+        """
+        rule = self.market.scenario.market.emergency
+        if not rule.trigger_micro:
+            return None
+        local = [trade for trade in clearing.trades if trade.sell_order]
+        energy_wh = sum(trade.energy_wh for trade in local)
+        value_nano = sum(trade.energy_wh * trade.price_micro for trade in local)
+        is_dear = energy_wh > 0 and value_nano > rule.trigger_micro * energy_wh
+        self._dear_periods = self._dear_periods + 1 if is_dear else 0
+        if self._dear_periods < rule.after_periods or clearing.period < self._capped_until:
+            return None
+        self._dear_periods = 0
+        self._capped_until = clearing.period + rule.for_periods
+        self.caps += 1
+        return SetPriceCap(
+            cap_micro=rule.cap_micro,
+            first_period=clearing.period + 1,
+            last_period=clearing.period + rule.for_periods,
+            reason=f"mean price above {rule.trigger_micro} for {rule.after_periods} periods",
+        )
 
 
 def objection_to(registration: Register, regions: Collection[str]) -> str:

@@ -47,14 +47,47 @@ class ReputationSection(Section):
     cap_ppm: Annotated[int, Field(ge=1_000_000, le=2_000_000)] = 1_200_000
 
 
+class EscrowSection(Section):
+    """`[market.escrow]`: Cui 2022, section 5.2, where `settlement = "escrow"`.
+
+    `loss_ppm` of the agreed energy may be lost on the way; full delivery earns `reward_ppm` of the bill; a held
+    payment waits `dispute_periods`. `tokens_per_unit` only says in what deposits are reported.
+    """
+
+    tokens_per_unit: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    reward_ppm: Ppm = 50_000
+    loss_ppm: Ppm = 50_000
+    dispute_periods: Annotated[int, Field(ge=0, le=10_000)] = 4
+
+
+class EmergencySection(Section):
+    """`[market.emergency]`: when the regulator caps prices, by rule.
+
+    After `after_periods` periods in a row with a mean price above `trigger_micro`, nothing trades above
+    `cap_micro` for `for_periods` periods. A trigger of 0 is no rule.
+    """
+
+    trigger_micro: Price = 0
+    after_periods: Annotated[int, Field(ge=1, le=10_000)] = 2
+    cap_micro: Price = 200_000
+    for_periods: Annotated[int, Field(ge=1, le=10_000)] = 4
+
+
 class MarketSection(Section):
-    """`[market]`: rules of trade and settlement, and the pace of the operator."""
+    """`[market]`: rules of trade and settlement, and the pace of the operator.
+
+    `mechanism`: `hlm` (high-low matching), `uniform` (buyer's and seller's market), `matching` (reputation, one
+    provider a request; `revenue_view` says whose revenue counts) or `listing` (offers taken one by one).
+    With `green_certificates` the regulator accredits everybody who generates.
+    """
 
     period_minutes: Annotated[int, Field(ge=1, le=1440)] = 15
     periods: Annotated[int, Field(ge=1, le=1_000_000)] = 96
     pace: Literal["lockstep", "scaled", "live"] = "lockstep"
     time_factor: Annotated[float, Field(gt=0, le=100_000, strict=False)] = 1.0
-    mechanism: Literal["hlm", "uniform"] = "hlm"
+    mechanism: Literal["hlm", "uniform", "matching", "listing"] = "hlm"
+    settlement: Literal["imbalance", "escrow"] = "imbalance"
+    revenue_view: Literal["provider", "user"] = "provider"
     price_rule: Literal["midpoint", "bid", "ask", "uniform"] = "midpoint"
     region_priority: Literal["strict", "tie"] = "strict"
     retail_micro: Price = 300_000
@@ -66,7 +99,10 @@ class MarketSection(Section):
     penalty_ppm: Ppm = 50_000
     tolerance_ppm: Ppm = 100_000
     grid_capital_nano: Money = 1_000_000_000_000
+    green_certificates: bool = False
     reputation: ReputationSection = ReputationSection()
+    escrow: EscrowSection = EscrowSection()
+    emergency: EmergencySection = EmergencySection()
 
     @model_validator(mode="after")
     def _prices_in_order(self) -> Self:

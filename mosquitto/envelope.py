@@ -34,6 +34,7 @@ class Kind(IntEnum):
     PRICE = 8
     STATUS = 9
     TELEMETRY = 10
+    OFFERS = 11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,6 +92,14 @@ class Topics:
         """All replicas' phase announcements."""
         return self._topic("phase", "+")
 
+    def offers(self, replica: str) -> str:
+        """A replica's list of the offers that may be taken, where the market lists offers."""
+        return self._topic("offers", level(replica))
+
+    def every_offers(self) -> str:
+        """All replicas' lists of offers."""
+        return self._topic("offers", "+")
+
     def price(self, region: str) -> str:
         """Last period's prices of a region, retained: for displays; agents believe f + 1 clearings."""
         return self._topic("price", level(region))
