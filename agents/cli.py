@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "audit": "agents.commands.audit",
     "ledger": "agents.commands.ledger",
     "report": "agents.commands.report",
-    "meters": "agents.commands.meters",
+    "gateway": "agents.commands.gateway",
     "meters": "agents.commands.meters",
     "chaos": "agents.commands.chaos",
     "bench": "agents.commands.bench",

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from agents.deployment import Deployment, HostEntry, MemberEntry, MeterEntry, ParticipantEntry
 from agents.genesis import config_to_json
 from agents.key_ring import AGENTS_HOST, GRID_ACCOUNT, KeyRing, devices_host
+from agents.meter_sections import GATEWAY
 from agents.population import CASHIER, REGULATOR, Participant, Population
 from agents.scenario import Scenario
 from market.config import MarketConfig
@@ -23,6 +24,8 @@ def key_names(scenario: Scenario, population: Population) -> list[str]:
     names += [devices_host(region) for region in scenario.region_names]
     for participant in population.participants:
         names += [participant.name, participant.site.meter_id]
+    if scenario.meters:
+        names.append(GATEWAY)
     return names
 
 
@@ -100,7 +103,8 @@ def market_config_of(
 
 def _participant(participant: Participant, keys: KeyRing) -> ParticipantEntry:
     site = participant.site
-    has_inverter = site.generates or site.battery is not None
+    # What stands behind a real meter tells us nothing of itself.
+    has_inverter = (site.generates or site.battery is not None) and participant.real_meter_w is None
     return ParticipantEntry(
         name=participant.name,
         account=keys.key(participant.name).public,
@@ -114,6 +118,8 @@ def _participant(participant: Participant, keys: KeyRing) -> ParticipantEntry:
 def _hosts(scenario: Scenario, population: Population, keys: KeyRing) -> Iterable[HostEntry]:
     yield HostEntry(name=AGENTS_HOST, public_key=keys.key(AGENTS_HOST).public)
     for region in scenario.region_names:
-        if population.in_region(region):
+        if any(participant.real_meter_w is None for participant in population.in_region(region)):
             name = devices_host(region)
             yield HostEntry(name=name, public_key=keys.key(name).public)
+    if scenario.meters:
+        yield HostEntry(name=GATEWAY, public_key=keys.key(GATEWAY).public)

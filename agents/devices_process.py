@@ -22,6 +22,7 @@ def hosted_sites(population: Population, keys: KeyRing, region: str | None = Non
             meter_key=keys.key(participant.site.meter_id),
         )
         for participant in participants
+        if participant.real_meter_w is None
     ]
 
 

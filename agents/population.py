@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -50,7 +50,8 @@ class Participant:
     """One participant of a scenario: what it is, what it owns and what it pays in at the start.
 
     `cost_micro` is what a kWh costs to make: its marginal cost, or for panels the feed-in tariff that a
-    sale forgoes. `window_periods` and `threshold` are a speculator's.
+    sale forgoes. `window_periods` and `threshold` are a speculator's. `real_meter_w` is the largest power of
+    the real meter that measures it, None where devices are simulated.
     """
 
     name: str
@@ -61,14 +62,15 @@ class Participant:
     deposit_nano: int
     window_periods: int = 8
     threshold: float = 0.01
+    real_meter_w: int | None = None
 
     def max_import_wh(self, hours: float) -> int:
         """The most its meter can read as import in a period."""
-        return _rating_wh(self.site.max_import_w(), hours)
+        return _rating_wh(self.real_meter_w or self.site.max_import_w(), hours)
 
     def max_export_wh(self, hours: float) -> int:
         """The most its meter can read as export in a period."""
-        return _rating_wh(self.site.max_export_w(), hours)
+        return _rating_wh(self.real_meter_w or self.site.max_export_w(), hours)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +125,10 @@ def populate(scenario: Scenario) -> Population:
     for entry in scenario.participants:
         variant = next(variants) if entry.annual_kwh is not None else None
         participants.append(_participant(scenario, entry, variant))
-    return Population(participants=tuple(participants))
+    real_meters_w = {meter.participant: meter.max_power_w for meter in scenario.meters}
+    return Population(
+        participants=tuple(replace(one, real_meter_w=real_meters_w.get(one.name)) for one in participants)
+    )
 
 
 def _home(scenario: Scenario, group: HomesSection, number: int, variant: tuple[str, int, int]) -> Participant:

@@ -24,6 +24,7 @@ from agents.errors import ConfigurationError, WorkError
 from agents.genesis import committee_of
 from agents.key_ring import AGENTS_HOST, FolderKeys, devices_host
 from agents.logging_setup import configure_logging
+from agents.meter_sections import GATEWAY
 from agents.market_application import INVARIANT_BROKEN
 from agents.page_process import PageProcess
 from agents.population import populate
@@ -161,7 +162,10 @@ class Run:
         for name in nodes:
             self._start(name, "node", name)
         for region in self.deployment.regions:
-            self._start(devices_host(region), "devices", region)
+            if devices_host(region) in hosts:
+                self._start(devices_host(region), "devices", region)
+        if GATEWAY in hosts:
+            self._start(GATEWAY, "gateway")
         self._start(AGENTS_HOST, "agents", finite=True)
         started = self._watch_until(lambda: self._are_online([*nodes, *hosts]), START_LIMIT_S)
         if not started and not self.interrupt.is_set:

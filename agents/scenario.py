@@ -13,10 +13,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from agents.errors import ConfigurationError
+from agents.meter_sections import MeterSection, meter_misfits
 from agents.scenario_sections import (
     ForecastSection,
     HomesSection,
@@ -64,6 +65,7 @@ class Scenario(Section):
     producers: Annotated[list[ProducerSection], Field(alias="producer", default_factory=list)]
     speculators: Annotated[list[SpeculatorSection], Field(alias="speculator", default_factory=list)]
     participants: Annotated[list[ParticipantSection], Field(alias="participant", default_factory=list)]
+    meters: Annotated[list[MeterSection], Field(alias="meter", default_factory=list)]
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -220,7 +222,7 @@ def _known_keys(location: Sequence[int | str]) -> list[str]:
 
 def _table_class(annotation: Any) -> Any:
     """The section class inside `list[X]` or `X | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     inside: Sequence[Any] = getattr(annotation, "__args__", ())
     return next((found for part in inside if (found := _table_class(part)) is not None), None)
@@ -252,6 +254,7 @@ def _misfits(sections: Mapping[str, Any]) -> Iterator[str]:
             for index, entry in enumerate(sections[key]):
                 if entry.name in spread:
                     yield f"{key}[{index}].name = {_shown(entry.name)}: taken by a home; expected another name"
+    yield from meter_misfits(sections)
     yield from _misfits_of_ledger_and_market(sections)
 
 

@@ -194,6 +194,10 @@ class Gateway:
             if bound.of.home == home:
                 bound.of.meter.ask_again()
 
+    def waits_for(self, transaction_id: bytes) -> bool:
+        """Whether this is a reading of ours without an answer."""
+        return transaction_id in self._outbox
+
     def on_receipt(self, transaction_id: bytes, accepted: bool, reason: str) -> None:
         """The committee answered one of our readings, or a stranger's, which is ignored."""
         outgoing = self._outbox.get(transaction_id)

@@ -122,7 +122,7 @@ class HomeResults:
             "sold": sums.sold_wh / 1e3,
             "bought": sums.bought_wh / 1e3,
             "earned": round(sums.earned_nano / _NANO, 6),
-            **sums.last,
+            **(dict.fromkeys(("period", "balance", "reputation", "period_energy")) | sums.last),
         }
         owner.bus.publish(f"{ROOT}/{owner.name}/state", json.dumps(state).encode(), retain=True)
 
