@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from ledger.application import Admitted, Execution, Refused
@@ -31,6 +32,28 @@ def _mark(content: bytes, salt: int) -> bytes:
     return hashlib.blake2b(keyed, digest_size=_MARK_BYTES, person=b"gb-sim-client").digest()
 
 
+@lru_cache(maxsize=4_096)
+def _checked(transaction: bytes) -> Admitted | Refused:
+    # A function of the bytes alone; every replica of a simulation asks it about every transaction.
+    try:
+        match decode(transaction):
+            case (bytes(content), int(salt), bytes(mark)) if 0 <= salt < 2**32:
+                pass
+            case _:
+                return Refused(reason="not a transaction")
+        match decode(content):
+            case (bytes(sender), int(), int(), int(valid_until)):
+                pass
+            case _:
+                return Refused(reason="not a transaction")
+    except CodecError:
+        return Refused(reason="not a transaction")
+    if mark != _mark(content, salt):
+        return Refused(reason="wrong signature")
+    name = hashlib.blake2b(content, digest_size=32).digest()
+    return Admitted(id=name, sender=sender, valid_until_period=valid_until, transaction=transaction)
+
+
 class AccountBook:
     """Balances, the period, and the ids executed within their validity."""
 
@@ -42,23 +65,7 @@ class AccountBook:
 
     def check(self, transaction: bytes) -> Admitted | Refused:
         """Decode, and check the mark that stands for a signature."""
-        try:
-            match decode(transaction):
-                case (bytes(content), int(salt), bytes(mark)) if 0 <= salt < 2**32:
-                    pass
-                case _:
-                    return Refused(reason="not a transaction")
-            match decode(content):
-                case (bytes(sender), int(), int(), int(valid_until)):
-                    pass
-                case _:
-                    return Refused(reason="not a transaction")
-        except CodecError:
-            return Refused(reason="not a transaction")
-        if mark != _mark(content, salt):
-            return Refused(reason="wrong signature")
-        name = hashlib.blake2b(content, digest_size=32).digest()
-        return Admitted(id=name, sender=sender, valid_until_period=valid_until, transaction=transaction)
+        return _checked(transaction)
 
     def screen(self, transaction: Admitted) -> Refused | None:
         """Keep out what has expired."""

@@ -76,6 +76,7 @@ class SimulatedNode:
         self.on_send: Callable[[SimulatedNode, Signed], None] = lambda node, signed: None
         self.on_evidence: Callable[[SimulatedNode, int], None] = lambda node, accused: None
         self.on_halt: Callable[[SimulatedNode, str], None] = lambda node, reason: None
+        self._chance = world.stream(f"disk/{index}")
         self._life = 0
         self._tokens = 0
         self._disk_free_ms = 0
@@ -301,12 +302,14 @@ class SimulatedNode:
 
     def _crash_while(self, writes: list[Write], outgoing: Outgoing) -> None:
         # Earlier writes that the disk has not finished are lost, and then this one is too.
-        step = self.world.chance.randrange(3) if not self._writing else 0
+        step = self._chance.randrange(3) if not self._writing else 0
         self.world.counts["crashes at a write"] += 1
+        kept = ("before its write is safe", "before anything leaves", "while it sends")[step]
+        self.world.tell(f"replica {self.index} crashes {kept}")
         if step > 0:
             self.disk.synchronize(writes)
         if step > 1:
-            self._release(outgoing[: self.world.chance.randint(0, len(outgoing))])
+            self._release(outgoing[: self._chance.randint(0, len(outgoing))])
         self.crash()
 
     def _release(self, outgoing: Outgoing) -> None:

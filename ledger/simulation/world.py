@@ -1,4 +1,4 @@
-"""Virtual time and the virtual network: one heap of events, one generator of chance, one trace."""
+"""Virtual time and the virtual network: one heap of events, streams of chance, one trace."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ledger.messages import Signed
+from ledger.simulation.journal import Journal
 
 Action = Callable[[], None]
 Receiver = Callable[[int, tuple[Signed, ...]], None]
@@ -38,14 +39,21 @@ class Weather:
 
 
 class World:
-    """Events in order of time, ties in order of creation. Whoever asks for chance asks `chance`."""
+    """Events in order of time, ties in order of creation.
 
-    def __init__(self, seed: int) -> None:
+    Chance comes in streams: each link, fault, order and liar draws from its own, so that leaving one of them
+    out of a run (`shrink`) changes as little as possible of the others. One seed decides all of them.
+    """
+
+    def __init__(self, seed: int, journal: Journal | None = None) -> None:
         self.now_ms = 1_000_000
-        self.chance = random.Random(seed)
+        self.start_ms = self.now_ms
+        self.seed = seed
         self.weather = Weather()
         self.counts: Counter[str] = Counter()
         self.events = 0
+        self.journal = journal
+        self._links: dict[tuple[int, int], random.Random] = {}
         self._heap: list[tuple[int, int, Action]] = []
         self._order = 0
         self._receivers: dict[int, Receiver] = {}
@@ -56,9 +64,23 @@ class World:
         """Digest of all that happened so far, for comparing two runs of one seed."""
         return self._trace.hexdigest()
 
+    @property
+    def age_ms(self) -> int:
+        """Time since the run began."""
+        return self.now_ms - self.start_ms
+
+    def stream(self, name: str) -> random.Random:
+        """A new stream of chance: the seed and the name decide what it draws."""
+        return random.Random(f"{self.seed}/{name}")
+
     def note(self, *what: int | str | bytes) -> None:
         """Add to the trace."""
         self._trace.update(repr((self.now_ms, *what)).encode())
+
+    def tell(self, words: str) -> None:
+        """Add a line to the journal, if one is kept."""
+        if self.journal is not None:
+            self.journal.tell(self.age_ms, words)
 
     def at(self, delay_ms: int, action: Action) -> None:
         """Do something later."""
@@ -81,7 +103,7 @@ class World:
 
     def send(self, sender: int, receiver: int, packet: tuple[Signed, ...]) -> None:
         """Send a packet through the weather of this moment."""
-        weather, chance = self.weather, self.chance
+        weather, chance = self.weather, self._link(sender, receiver)
         self.counts["messages"] += len(packet)
         if (sender, receiver) in weather.blocked:
             self.counts["blocked"] += 1
@@ -100,8 +122,16 @@ class World:
                 delay_ms += chance.randint(1, weather.straggling_ms_max)
             self.at(delay_ms, lambda: self._deliver(sender, receiver, packet))
 
+    def _link(self, sender: int, receiver: int) -> random.Random:
+        link = self._links.get((sender, receiver))
+        if link is None:
+            link = self._links[sender, receiver] = self.stream(f"link/{sender}/{receiver}")
+        return link
+
     def _deliver(self, sender: int, receiver: int, packet: tuple[Signed, ...]) -> None:
         for signed in packet:
             self._trace.update(signed.signature)
         self.note(sender, receiver)
+        if self.journal is not None:
+            self.journal.delivered(self.age_ms, sender, receiver, packet)
         self._receivers[receiver](sender, packet)

@@ -12,8 +12,11 @@ from ledger.simulation.run import run_seed, simulate
 from ledger.simulation.scene import SceneConfig
 
 FOUND_BUGS = (
-    212,  # Waited for a snapshot that nobody had.
-    2259,  # Took a body lost in a restart for a divergence of state.
+    34,  # Waited for a snapshot that nobody had.
+    76,
+    155,
+    212,  # The same, with the storms of that day.
+    2259,  # Took a body lost in a restart for a divergence of state, with the storms of that day.
 )
 
 
