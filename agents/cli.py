@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "report": "agents.commands.report",
     "gateway": "agents.commands.gateway",
     "meters": "agents.commands.meters",
+    "simulate": "agents.commands.simulate",
     "chaos": "agents.commands.chaos",
     "bench": "agents.commands.bench",
 }

@@ -43,9 +43,9 @@ def command(
 ) -> int:
     """Play the consensus protocol in storms of faults.
 
-    A seed decides each storm. The replica of the ledger nodes runs on a virtual network, virtual clocks and virtual disks:
-    loss, duplication, reordering, delay, partitions (one-way and moving ones too), crashes also in the middle
-    of a write, slow and lost disks, skewed clocks, up to f lying replicas, clients that tell replicas
+    A seed decides each storm. The replica of the ledger nodes runs on a virtual network, virtual clocks and
+    virtual disks: loss, duplication, reordering, delay, partitions (one-way and moving ones too), crashes also in
+    the middle of a write, slow and lost disks, skewed clocks, up to f lying replicas, clients that tell replicas
     different things. All the time: one block a height, equal states, valid certificates, each transaction once,
     no honest replica contradicts itself. After the storm: everything that was sent is executed everywhere.
 
