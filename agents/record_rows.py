@@ -93,8 +93,8 @@ def curve_rows(clearing: Clearing) -> Iterator[Row]:
 
 
 def settlement_rows(deployment: Deployment, settlement: Settlement) -> Iterator[Row]:
-    """Rows of `settlements.csv`, one an account."""
-    for row in settlement.rows:
+    """Rows of `settlements.csv`, one an account, by name: by key they would stand in another order each run."""
+    for row in sorted(settlement.rows, key=lambda row: deployment.name_of(row.account)):
         entry = deployment.participant_of(row.account)
         yield (
             settlement.period,
