@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 def command(
     scenario: Path | None, out: Path | None, minutes: float, rate: float, quick: bool, as_json: bool
 ) -> int:
-    """Shoot at a real committee under load and hold it to its promises.
+    """Shoot at a real committee under load.
 
-    Four ledger nodes and a broker of its own serve a steady load of signed orders. In turn: kill -9 of each
-    node, SIGSTOP of the primary, the broker killed, a disk full, a ledger file cut short, all nodes killed at
-    once. At the end every order with f+1 equal receipts must be in every chain exactly once, no node may
-    have contradicted itself, and all chains must verify from genesis. Exit code 1 when a promise is broken.
+    Four ledger nodes and a broker of its own serve a steady load of signed orders, and are held to their promises.
+    In turn: kill -9 of each node, SIGSTOP of the primary, the broker killed, a disk full, a ledger file cut
+    short, all nodes killed at once. At the end every order with f+1 equal receipts must be in every chain
+    exactly once, no node may have contradicted itself, and all chains must verify from genesis. Exit code 1
+    when a promise is broken.
 
     SCENARIO gives participants and committee; the pace of its market is set by this command.
 

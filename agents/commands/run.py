@@ -32,7 +32,7 @@ def command(
     web: bool | None,
     as_json: bool,
 ) -> int:
-    """Run a scenario: broker, ledger, agents, devices, web page, report.
+    """Run a scenario: broker, ledger, agents, devices, report.
 
     Starts every part, prints a link to the market at work, and leaves a run folder with ledgers, logs, CSV
     files and report.html. Ctrl-C stops everything; the folder stays readable.

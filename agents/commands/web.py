@@ -28,9 +28,9 @@ NICENESS = 10
 )
 @json_option
 def command(run: Path, port: int | None, host: str, names: tuple[str, ...], as_json: bool) -> None:
-    """Show a run in the browser: live while it runs, with a time slider afterwards.
+    """Show a run in the browser, live or afterwards.
 
-    An observer: it listens to the run's brokers (or reads its folder) and cannot publish. Works on any machine
+    Afterwards a slider goes through its time. An observer: it listens to the run's brokers (or reads its folder) and cannot publish. Works on any machine
     that reaches the brokers and has the run's deployment.json. Ctrl-C ends it and disturbs nothing.
 
     \b
