@@ -67,7 +67,9 @@ def audit_run(folder: RunFolder, progress: NodeProgress | None = None) -> AuditR
 
 
 class CheckMemory:
-    """What `check` said of a transaction's bytes, so that a signature is verified once and not once a node.
+    """What was found sound in one node's file and need not be checked again in the next one's.
+
+    `check` remembers transactions whose signature held, `sound_states` roots of states whose invariants held.
 
     The answer follows from the bytes and the chain id alone. Kept are the first `entries_max`, by digest: an
     audit reads the same chain several times from its beginning, and throwing out the oldest would forget
@@ -76,6 +78,7 @@ class CheckMemory:
 
     def __init__(self, entries_max: int = 200_000) -> None:
         self.entries_max = entries_max
+        self.sound_states: set[bytes] = set()
         self._admitted: dict[bytes, tuple[bytes, bytes, int]] = {}
 
     def __len__(self) -> int:
@@ -95,7 +98,7 @@ class CheckMemory:
 
 
 class _AuditedApplication(MarketApplication):
-    """The contract, with a memory of signatures that were verified in another node's file."""
+    """The contract, with a memory of what was verified in another node's file."""
 
     def __init__(self, config: MarketConfig, chain_id: str, memory: CheckMemory) -> None:
         super().__init__(config, chain_id)
@@ -103,6 +106,14 @@ class _AuditedApplication(MarketApplication):
 
     def check(self, transaction: bytes) -> Admitted | Refused:
         return self._memory.check(transaction, super().check)
+
+    def _look_for_violations(self, height: int, state_root: bytes) -> None:
+        # Every block is executed in every file; equal roots are equal states, of equal soundness.
+        if state_root in self._memory.sound_states:
+            return
+        super()._look_for_violations(height, state_root)
+        if not self.violations and len(self._memory.sound_states) < self._memory.entries_max:
+            self._memory.sound_states.add(state_root)
 
 
 def _verify_node(

@@ -35,6 +35,10 @@ from mosquitto.topics import Topics
 
 log = logging.getLogger(__name__)
 
+CHECK_EVERY_BLOCKS: Final = 16
+"""How often a node checks the contract's invariants between two periods: each check looks at the whole state.
+What was broken stays broken until the next one, and an audit finds the block."""
+
 OPERATOR_VALID_PERIODS: Final = 4
 OPERATOR_LOOK_MS: Final = 20
 """How often the operator looks at the clock when nothing has happened."""
@@ -57,7 +61,7 @@ class LedgerNode:
         config = market_config(deployment)
         clock = None if pace.pace == "lockstep" else ClockCheck(clock_ms, config.operator_skew_ms)
         self.deployment = deployment
-        self.application = MarketApplication(config, deployment.chain_id, clock)
+        self.application = MarketApplication(config, deployment.chain_id, clock, CHECK_EVERY_BLOCKS)
         self.bus = bus
         self.topics = Topics(deployment.chain_id)
         self._key = key

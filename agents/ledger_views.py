@@ -192,9 +192,7 @@ def _account_key(deployment: Deployment, who: str) -> bytes:
 
 
 def _current_application(ledger: NodeLedger) -> MarketApplication:
-    application = MarketApplication(
-        market_config(ledger.deployment), ledger.deployment.chain_id, check_money=False
-    )
+    application = MarketApplication(market_config(ledger.deployment), ledger.deployment.chain_id, check_every=0)
     checkpoint = ledger.reader.latest_checkpoint()
     start = 0
     if checkpoint is not None:

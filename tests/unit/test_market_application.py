@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from market_world import CONFIG
 
@@ -9,7 +11,7 @@ from agents import market_application
 from agents.market_application import MarketApplication
 from ledger.application import Admitted, Refused
 from market.orders import Role
-from market.transactions import Register, encode_call
+from market.transactions import ClosePeriod, Register, encode_call
 from mosquitto.codec import encode
 from mosquitto.envelope import Envelope, Kind, sign
 from mosquitto.keys import KeyPair
@@ -85,3 +87,29 @@ def test_memory_changes_no_result(application: MarketApplication) -> None:
             application.check(data)
         assert application.execute(height, height, block) == without.execute(height, height, block)
     assert application.state_root() == without.state_root()
+
+
+def test_invariants_are_checked_at_the_asked_pace_and_whenever_a_period_moved_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked: list[int] = []
+    application = MarketApplication(CONFIG, CHAIN, check_every=4)
+    monkeypatch.setattr(application, "_look_for_violations", lambda height, root: checked.append(height))
+    operator = KeyPair.derive(1, "operator")
+    closing = MarketApplication(replace(CONFIG, committee=(operator.public,)), CHAIN, check_every=4)
+    monkeypatch.setattr(closing, "_look_for_violations", lambda height, root: checked.append(-height))
+    for height in range(1, 10):
+        application.execute(height, height, [registration(height).encode()])
+    assert checked == [4, 8]
+    close = encode(encode_call(ClosePeriod(period=0, time_ms=5), 2, 0))
+    closing.execute(5, 5, [sign(operator, Kind.TRANSACTION, CHAIN, close).encode()])
+    assert checked == [4, 8, -5]
+
+
+def test_a_broken_invariant_is_kept_and_does_not_stop_the_node() -> None:
+    application = MarketApplication(CONFIG, CHAIN)
+    application.execute(1, 1, [registration().encode()])
+    application.state.head.deposits_nano += 1
+    application.execute(2, 2, [])
+    assert len(application.violations) == 1
+    assert application.violations[0].startswith("block 2: ")
