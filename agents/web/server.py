@@ -10,8 +10,11 @@ import logging
 import os
 import re
 import socket
+import threading
+import time
 import warnings
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from agents.errors import ConfigurationError, WorkError
 from agents.run_folder import RunFolder
-from agents.supervisor import parent_is_gone
+from agents.supervisor import StopSignal
 
 if TYPE_CHECKING:
     import uvicorn
@@ -30,7 +33,7 @@ log = logging.getLogger(__name__)
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8_765
 PORTS_TRIED: Final = 50
-STOP_LOOK_S: Final = 0.5
+STOP_LOOK_S: Final = 0.2
 
 _SOLARA: Final = {
     "SOLARA_APP": "agents.web.app",
@@ -133,8 +136,6 @@ def make_app(allowed_hosts: Iterable[str]) -> ASGIApp:
 
 def serve(options: WebOptions, listener: socket.socket) -> None:
     """Serve until SIGTERM, Ctrl-C, or the end of the runner that started us. Raises WorkError."""
-    import threading
-
     import uvicorn
 
     from agents.web.feed import Feed
@@ -150,7 +151,9 @@ def serve(options: WebOptions, listener: socket.socket) -> None:
         app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=1, ws_max_size=1 << 20
     )
     server = uvicorn.Server(config)
-    watcher = threading.Thread(target=_stop_with_runner, args=(server,), name="web-runner-watch", daemon=True)
+    # Uvicorn would end us by the signal it was sent; whoever asks this process to end is to see that it did well.
+    server.capture_signals = nullcontext
+    watcher = threading.Thread(target=_stop_when_asked, args=(server, StopSignal()), name="web-stop", daemon=True)
     watcher.start()
     try:
         server.run(sockets=[listener])
@@ -161,13 +164,10 @@ def serve(options: WebOptions, listener: socket.socket) -> None:
         feed.join(timeout=2.0)
 
 
-def _stop_with_runner(server: uvicorn.Server) -> None:
-    import time
-
-    while not server.should_exit:
+def _stop_when_asked(server: uvicorn.Server, stop: StopSignal) -> None:
+    while not stop:
         time.sleep(STOP_LOOK_S)
-        if parent_is_gone():
-            server.should_exit = True
+    server.should_exit = True
 
 
 def _own_names(host: str) -> tuple[str, ...]:
@@ -256,7 +256,8 @@ def _head() -> bytes:
 
 
 def _complete(page: bytes, head: bytes) -> bytes:
-    """A language for screen readers, zoom for those who need it, colours before the first frame."""
+    """Language and names for screen readers, zoom for those who need it, colours before the first frame."""
+    page = page.replace(b"<v-progress-linear", b'<v-progress-linear aria-label="Busy"')
     page = page.replace(b"<html>", b'<html lang="en">', 1)
     page = re.sub(rb",\s*maximum-scale=1, user-scalable=no, minimal-ui", b"", page, count=1)
     return page.replace(b"</head>", head, 1)

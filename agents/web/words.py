@@ -343,7 +343,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
 
 
 class Words:
-    """The words of one language: `words("traded")`, `words("period_of", period=3, periods=96)`."""
+    """The words of one language: `words("traded")`, `words("settled_of", settled=3, periods=96)`."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
