@@ -112,7 +112,7 @@ def watch(meters: Sequence[MeterSection], *, seconds: float | None, as_json: boo
     while not stop and (seconds is None or time.monotonic() < began_s + seconds):
         for meter, home in watched:
             for topic, payload in meter.commands(now_ms()):
-                homes.buses[home].publish(topic, payload, qos=0)
+                homes.buses[home].publish(topic, payload, qos=1)
         for bus in homes.buses.values():
             bus.poll(POLL_S)
         if time.monotonic() >= shown_s + SHOW_INTERVAL_S:

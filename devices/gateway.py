@@ -323,7 +323,8 @@ class Gateway:
 
     def _command(self, bound: _Bound, commands: Sequence[tuple[str, bytes]]) -> None:
         for topic, payload in commands:
-            self._homes[bound.of.home].publish(topic, payload, qos=0)
+            # QoS 1: a question that is asked before the home broker is there waits for it.
+            self._homes[bound.of.home].publish(topic, payload, qos=1)
 
     def _report_silence(self, bound: _Bound, now_ms: int) -> None:
         meter = bound.of.meter

@@ -33,6 +33,12 @@ REPORTED_SOURCES_MAX: Final = 64
 _INTEGRATED: Final = {Quantity.IMPORT: "import-integrated", Quantity.EXPORT: "export-integrated"}
 _RETAINED: Final = "retained"
 _CONTRADICTION: Final = "contradiction"
+_ORDINARY: Final = frozenset(
+    {
+        *(Outcome.BASELINE, Outcome.COUNTED, Outcome.UNCHANGED, Outcome.DUPLICATE),
+        *(Mark.NO_VALUE, Mark.POWER_ONLY, _RETAINED),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +111,12 @@ class HomeMeter:
         if meter is None:
             return
         said = extract(meter, topic, document)
-        if said.available is not None:
-            self.available = said.available
+        if Mark.AVAILABILITY in said.marks:
+            # A last will is as true when it is retained; what is neither online nor offline changes nothing.
+            self.available = self.available if said.available is None else said.available
+            return
         for mark in said.marks:
-            if mark not in (Mark.GOOD, Mark.PARTIAL, Mark.AVAILABILITY):
+            if mark not in (Mark.GOOD, Mark.PARTIAL):
                 self._count(mark, topic)
         at_ms = self._moment(said, retained or _is_historical(document), now_ms)
         if at_ms is None:
@@ -361,8 +369,7 @@ class HomeMeter:
     def _count(self, what: str, where: str) -> None:
         """Count, and say once a kind and place what is out of the ordinary."""
         self.counts[what] += 1
-        ordinary = (Outcome.BASELINE, Outcome.COUNTED, Outcome.UNCHANGED, Mark.NO_VALUE, Mark.POWER_ONLY)
-        if what in ordinary:
+        if what in _ORDINARY:
             return
         key = f"{what} {where}"
         if key not in self._complained and len(self._complained) < REPORTED_SOURCES_MAX:

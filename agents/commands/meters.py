@@ -100,6 +100,68 @@ def test(samples: Path, families_file: Path | None, as_json: bool) -> None:
         echo_table(headings, checks, right=headings[2:5])
 
 
+@command.command(name="discover")
+@click.argument("url", metavar="URL")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.5), default=20.0, show_default=True, help="How long to listen."
+)
+@click.option("--password-file", type=click.Path(dir_okay=False), help="A file with the broker's password.")
+@click.option("--ca-file", type=click.Path(dir_okay=False), help="The certificate authority of a mqtts broker.")
+@click.option("--certificate-file", type=click.Path(dir_okay=False), help="Your client certificate.")
+@click.option("--key-file", type=click.Path(dir_okay=False), help="The key of your client certificate.")
+@families_option
+@json_option
+def discover(
+    url: str,
+    seconds: float,
+    password_file: str | None,
+    ca_file: str | None,
+    certificate_file: str | None,
+    key_file: str | None,
+    families_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Find meters on a broker and print the lines to paste.
+
+    Listens to everything on URL, mqtt://user@host:port or mqtts://. The password comes from --password-file or
+    from GRIDBAZAAR_BROKER_PASSWORD. It publishes nothing but the keep-alive that Victron devices need and the
+    request for names that Sparkplug devices need.
+
+    \b
+    Example:
+      gridbazaar meters discover mqtt://me@192.168.1.10 --password-file broker.password
+    """
+    from agents.meter_discovery import discover_on
+    from agents.meter_pages import found_rows, found_toml
+    from mosquitto.access import BrokerAccess
+    from mosquitto.address import BrokerAddress, broker_password
+    from mosquitto.errors import BrokerError
+
+    try:
+        address = BrokerAddress.parse(url)
+        password = broker_password()
+        if password_file is not None:
+            password = Path(password_file).read_text(encoding="utf-8").strip()
+    except (BrokerError, OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(error)) from None
+    access = BrokerAccess(
+        password=password,
+        ca_file=Path(ca_file) if ca_file else None,
+        certificate_file=Path(certificate_file) if certificate_file else None,
+        key_file=Path(key_file) if key_file else None,
+    )
+    discovery = discover_on(address, access, _book(families_file), seconds)
+    rows = found_rows(discovery)
+    headings = ("family", "where", "messages", "power W", "import Wh", "export Wh")
+    if as_json:
+        meters = [dict(zip(headings, row, strict=True)) for row in rows]
+        echo_json({"meters": meters, "toml": found_toml(discovery, url), "unknown": dict(discovery.unknown)})
+        return
+    echo_table(headings, rows, right=headings[2:])
+    unknown = ", ".join(f"{start} ({count})" for start, count in discovery.unknown.most_common(10))
+    click.echo(f"\nNot recognised: {unknown or 'nothing'}\n\n{found_toml(discovery, url)}", nl=False)
+
+
 def _book(families_file: Path | None) -> FamilyBook:
     from devices.errors import MeterConfigError
     from devices.meter_families import FamilyBook
