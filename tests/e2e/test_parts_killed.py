@@ -19,6 +19,7 @@ from run_harness import (
     assert_ended_well,
     live_run,
     read_rows,
+    require_one_view,
     wait_until,
 )
 
@@ -89,6 +90,7 @@ def test_a_device_host_killed_in_the_middle_changes_no_trade_and_no_reading(
         ended = run.finish()
         assert_ended_the_same_everywhere(run, ended, 8)
         undisturbed, _ = finished
+        require_one_view(run, undisturbed)
         assert run.rows("trades") == undisturbed.rows("trades")
 
         def paid(of: LiveRun) -> list[tuple[str, ...]]:
