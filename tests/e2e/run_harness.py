@@ -230,7 +230,7 @@ def assert_audit_is_green(folder: Path) -> dict[str, Any]:
 
 
 def require_one_view(*runs: LiveRun) -> None:
-    """Skip where a starved machine made replicas change views: the pool, whose order breaks ties, is then mixed."""
+    """Skip where a starved machine made replicas change views: the pool, whose order breaks ties, is mixed."""
     if any(row["view"] != "0" for run in runs for row in run.rows("blocks")):
         pytest.skip("a view change came in between: this machine is too busy to compare runs")
 
