@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "audit": "agents.commands.audit",
     "ledger": "agents.commands.ledger",
     "report": "agents.commands.report",
+    "reproduce": "agents.commands.reproduce",
     "gateway": "agents.commands.gateway",
     "meters": "agents.commands.meters",
     "simulate": "agents.commands.simulate",
