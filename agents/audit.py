@@ -20,6 +20,7 @@ from ledger.errors import LedgerError
 from ledger.records import StoredBlock
 from ledger.verification import Finding, VerificationReport, verify_chain
 from market.config import MarketConfig
+from market.market_events import Equivocation
 
 NodeProgress = Callable[[str, int, int], None]
 """(node, blocks done, blocks in all)."""
@@ -27,10 +28,14 @@ NodeProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditResult:
-    """What an audit gave: a report for each node, and where nodes contradict each other."""
+    """What an audit gave: a report for each node, and where nodes contradict each other.
+
+    `convictions`: what the chain proves against members of the committee. It does not make the chain wrong.
+    """
 
     nodes: dict[str, VerificationReport]
     contradictions: tuple[Finding, ...]
+    convictions: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -40,7 +45,8 @@ class AuditResult:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Everything that was found, node by node."""
-        return (*(finding for report in self.nodes.values() for finding in report.findings), *self.contradictions)
+        of_nodes = (finding for report in self.nodes.values() for finding in report.findings)
+        return (*of_nodes, *self.contradictions, *self.convictions)
 
     def to_json(self) -> dict[str, object]:
         """The object that `gridbazaar audit --json` prints."""
@@ -59,11 +65,16 @@ def audit_run(folder: RunFolder, progress: NodeProgress | None = None) -> AuditR
     except LedgerError as error:
         raise RunFolderError(f"{folder.deployment}: committee: {error}") from None
     memory = CheckMemory()
+    convictions: dict[bytes, Finding] = {}
     nodes = {
-        member.name: _verify_node(folder, deployment, member.name, memory, progress)
+        member.name: _verify_node(folder, deployment, member.name, memory, convictions, progress)
         for member in deployment.committee
     }
-    return AuditResult(nodes=nodes, contradictions=tuple(contradictions(nodes)))
+    return AuditResult(
+        nodes=nodes,
+        contradictions=tuple(contradictions(nodes)),
+        convictions=tuple(convictions.values()),
+    )
 
 
 class CheckMemory:
@@ -117,7 +128,12 @@ class _AuditedApplication(MarketApplication):
 
 
 def _verify_node(
-    folder: RunFolder, deployment: Deployment, node: str, memory: CheckMemory, progress: NodeProgress | None
+    folder: RunFolder,
+    deployment: Deployment,
+    node: str,
+    memory: CheckMemory,
+    convictions: dict[bytes, Finding],
+    progress: NodeProgress | None,
 ) -> VerificationReport:
     config = market_config(deployment)
 
@@ -125,19 +141,35 @@ def _verify_node(
         if progress is not None:
             progress(node, done, total)
 
+    def after_block(application: Application, block: StoredBlock) -> Iterable[str]:
+        assert isinstance(application, MarketApplication)
+        for event in application.last_events:
+            if isinstance(event, Equivocation):
+                convictions.setdefault(event.tx_id, _conviction(deployment, block, event))
+        return _broken_invariants(application)
+
     return verify_chain(
         folder.ledger(node),
         genesis_of(deployment),
         committee_of(deployment),
         lambda: _AuditedApplication(config, deployment.chain_id, memory),
         progress=tell,
-        after_block=_broken_invariants,
+        after_block=after_block,
     )
 
 
-def _broken_invariants(application: Application, block: StoredBlock) -> Iterable[str]:
+def _conviction(deployment: Deployment, block: StoredBlock, event: Equivocation) -> Finding:
+    return Finding(
+        file="the chain",
+        where=f"block {block.height}",
+        problem=f"{deployment.name_of(event.accused)} is proven to have signed two things in view {event.view}"
+        f" for number {event.sequence}",
+        serious=False,
+    )
+
+
+def _broken_invariants(application: MarketApplication) -> Iterable[str]:
     """What the contract's invariants said after this block: the application checks them as it executes."""
-    assert isinstance(application, MarketApplication)
     found = [violation.split(": ", 1)[-1] for violation in application.violations]
     application.violations.clear()
     return found

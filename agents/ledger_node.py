@@ -12,6 +12,7 @@ from typing import Final
 
 from agents.announcements import BlockAnnouncement, ReceiptLine, encode_receipts
 from agents.deployment import Deployment
+from agents.equivocation_reports import EquivocationReporter
 from agents.genesis import committee_of, market_config
 from agents.key_ring import AGENTS_HOST
 from agents.market_application import PUBLISHED, ClockCheck, MarketApplication, decode_event
@@ -22,7 +23,8 @@ from ledger.config import ReplicaConfig
 from ledger.driver import ReplicaDriver
 from ledger.records import Store, StoredBlock
 from market.events import Clearing, Event, Phase, PhaseChange, Settlement
-from market.market_events import OfferList
+from market.market_events import Equivocation, OfferList
+from market.supervision_transactions import ReportEquivocation
 from market.transactions import ReplaceOperator, encode_call
 from mosquitto.batch import encode_batch
 from mosquitto.bus import Bus, BusMessage
@@ -84,8 +86,11 @@ class LedgerNode:
             config=pace,
             member=self.driver.index,
             members=len(deployment.committee),
-            send=self._send_as_operator,
+            send=self._send,
             hosts=frozenset(host.name for host in deployment.hosts if host.name == AGENTS_HOST),
+        )
+        self._reporter = EquivocationReporter(
+            self.driver.index, [member.public_key for member in deployment.committee]
         )
         self._retained: dict[str, bytes] = {}
         self._view: MarketView | None = None
@@ -136,8 +141,11 @@ class LedgerNode:
         if self._view is None:
             self._view = self.application.market_view()
         self.operator.on_tick(self._view, now_ms)
+        if self._reporter.looks(now_ms, self.driver.evidence_count):
+            for report in self._reporter.due(now_ms, self.driver.store.evidence(), self.application.state):
+                self._send(report)
 
-    def _send_as_operator(self, transaction: PhaseTransaction | ReplaceOperator) -> None:
+    def _send(self, transaction: PhaseTransaction | ReplaceOperator | ReportEquivocation) -> None:
         # The nonce follows from the transaction: sent again it is the same bytes, and a replay does nothing.
         valid_until = self.application.state.open_period + OPERATOR_VALID_PERIODS
         body = encode(encode_call(transaction, valid_until, self.application.state.operator_term))
@@ -188,6 +196,10 @@ class LedgerNode:
                 self._publish_prices(event)
             case Settlement():
                 self._publish(self.topics.settlements(self.name), PUBLISHED[Settlement], body, retain=True)
+            case Equivocation():
+                who = self.deployment.name_of(event.accused)
+                log.error("member convicted", extra={"fields": {"member": who, "proofs": event.count}})
+                self._publish(self.topics.equivocations(self.name), PUBLISHED[Equivocation], body, retain=True)
             case OfferList():
                 self._publish(self.topics.offers(self.name), PUBLISHED[OfferList], body, retain=True)
             case _:

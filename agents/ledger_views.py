@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
+from typing import Final
 
 from agents.deployment import Deployment, Json
 from agents.errors import ConfigurationError, RunFolderError, WorkError
 from agents.genesis import market_config
 from agents.market_application import MarketApplication
 from agents.run_folder import RunFolder
+from ledger.certificates import TAG_CHECKPOINT, TAG_COMMIT
 from ledger.errors import LedgerError
+from ledger.messages import TAG_PRE_PREPARE, TAG_PREPARE
 from ledger.reader import LedgerReader
 from ledger.records import StoredBlock
 from market.errors import MarketError
@@ -172,6 +175,47 @@ def account_json(ledger: NodeLedger, who: str) -> dict[str, Json]:
     result["height"] = ledger.reader.last_height
     result["open_orders"] = [_order_json(order) for order in application.state.open_orders(key)]
     return result
+
+
+CONSENSUS_KINDS: Final = {
+    TAG_PRE_PREPARE: "pre-prepare",
+    TAG_PREPARE: "prepare",
+    TAG_COMMIT: "commit",
+    TAG_CHECKPOINT: "checkpoint",
+}
+"""What a member can say twice."""
+
+
+def evidence_rows(ledger: NodeLedger) -> list[dict[str, Json]]:
+    """Every proof that a member said two things: those in the chain, then those that only this node keeps.
+
+    Raises WorkError when the ledger does not hold what is needed.
+    """
+    deployment = ledger.deployment
+    rows: list[dict[str, Json]] = []
+    seen: set[tuple[bytes, int, int, int]] = set()
+    state = _current_application(ledger).state
+    for key in state.members.keys():  # noqa: SIM118 - a Table
+        for item in state.members[key].convictions:
+            seen.add((key, *item.place))
+            found = ledger.reader.find_transaction(item.tx_id)
+            rows.append(
+                {
+                    **_place(deployment.name_of(key), *item.place),
+                    "height": found.height if found is not None else None,
+                    "transaction": item.tx_id.hex(),
+                }
+            )
+    for record in ledger.reader.evidence():
+        member = deployment.committee[record.member]
+        if (member.public_key, record.kind, record.view, record.sequence) not in seen:
+            place = _place(member.name, record.kind, record.view, record.sequence)
+            rows.append({**place, "height": None, "transaction": None})
+    return rows
+
+
+def _place(member: str, kind: int, view: int, sequence: int) -> dict[str, Json]:
+    return {"member": member, "kind": CONSENSUS_KINDS.get(kind, str(kind)), "view": view, "sequence": sequence}
 
 
 def _account_key(deployment: Deployment, who: str) -> bytes:

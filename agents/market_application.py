@@ -14,15 +14,19 @@ from typing import Final
 
 from agents.market_operator import MarketView
 from ledger.application import Admitted, Execution, Refused
+from ledger.committee import Committee, Member
+from ledger.errors import MessageError
+from ledger.evidence import read_evidence
 from market.config import MarketConfig
 from market.contract import BlockInput, BlockOutcome, SignedCall, admit, apply, genesis_state
 from market.errors import MarketError, TransactionError
 from market.events import Clearing, Event, Phase, PhaseChange, Settlement
 from market.invariants import check as check_invariants
-from market.market_events import OfferList
+from market.market_events import Equivocation, OfferList
 from market.receipts import ReasonCode
 from market.state import MarketState
-from market.transactions import ClosePeriod, DeliverPeriod, SettlePeriod, parse_call
+from market.supervision_transactions import ReportEquivocation
+from market.transactions import TAGS, ClosePeriod, DeliverPeriod, SettlePeriod, Transaction, parse_call
 from mosquitto.codec import STORE_LIMITS, Value, decode, encode
 from mosquitto.envelope import Envelope, Kind, open_envelope, parse
 from mosquitto.errors import RemoteError
@@ -37,6 +41,7 @@ PUBLISHED: Final[dict[type[Event], Kind]] = {
     Clearing: Kind.CLEARING,
     Settlement: Kind.SETTLEMENT,
     OfferList: Kind.OFFERS,
+    Equivocation: Kind.EQUIVOCATION,
 }
 """Which of the contract's events nodes publish, and as what."""
 
@@ -80,6 +85,13 @@ class MarketApplication:
         self._check_every = check_every
         self._state = genesis_state(config)
         self._opened: OrderedDict[bytes, tuple[Admitted, SignedCall]] = OrderedDict()
+        # Only the keys matter here, so the names need not be known.
+        self._committee = Committee(
+            chain_id=chain_id,
+            members=tuple(
+                Member(name=f"member-{index}", public_key=key) for index, key in enumerate(config.committee)
+            ),
+        )
 
     @property
     def state(self) -> MarketState:
@@ -110,6 +122,8 @@ class MarketApplication:
             return Refused(reason=error.code.name.lower())
         except RemoteError as error:
             return Refused(reason=type(error).__name__)
+        if not self._proof_holds(call.transaction):
+            return Refused(reason="proof_does_not_hold")
         return Admitted(
             id=envelope.content_id(),
             sender=envelope.signer,
@@ -146,7 +160,30 @@ class MarketApplication:
 
     def _signed_call(self, transaction: bytes) -> SignedCall:
         known = self._opened.get(transaction)
-        return known[1] if known is not None else _signed_call(transaction)
+        if known is not None:
+            return known[1]
+        signed = _signed_call(transaction)
+        if signed.fields is not None and signed.fields[:1] == (TAGS[ReportEquivocation],):
+            try:
+                holds = self._proof_holds(parse_call(signed.fields).transaction)
+            except TransactionError:
+                holds = True  # The contract itself says what is wrong with its form.
+            if not holds:
+                return SignedCall(tx_id=signed.tx_id, sender=signed.sender, fields=None)
+        return signed
+
+    def _proof_holds(self, transaction: Transaction) -> bool:
+        """Whether a report of equivocation proves what it says. The contract cannot tell."""
+        if not isinstance(transaction, ReportEquivocation):
+            return True
+        try:
+            guilt = read_evidence(transaction.proof, self._committee)
+        except MessageError:
+            return False
+        place = (transaction.kind, transaction.view, transaction.sequence)
+        return (guilt.kind, guilt.view, guilt.sequence) == place and (
+            self._committee.members[guilt.member].public_key == transaction.accused
+        )
 
     def snapshot(self) -> bytes:
         """The whole state."""

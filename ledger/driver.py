@@ -174,6 +174,11 @@ class ReplicaDriver:
         """Let go of the store. The bus belongs to the caller."""
         self.store.close()
 
+    @property
+    def evidence_count(self) -> int:
+        """How many proofs of equivocation this node keeps."""
+        return self._evidence_count
+
     def status(self) -> NodeStatus:
         """Where this node stands."""
         core = self.replica.core

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ledger.certificates import TAG_CHECKPOINT, TAG_COMMIT
 from ledger.committee import Committee
 from ledger.core import decode_signed
@@ -34,8 +36,23 @@ def place_of(message: Message) -> tuple[int, int, int]:
     raise MessageError(f"two different messages of type {type(message).__name__} prove nothing")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guilt:
+    """What evidence proves: member `member` (its index) said two things at (kind, view, sequence)."""
+
+    member: int
+    kind: int
+    view: int
+    sequence: int
+
+
 def verify_evidence(data: bytes, committee: Committee) -> int:
     """The index of the member that the kept evidence convicts. Raises MessageError when it proves nothing."""
+    return read_evidence(data, committee).member
+
+
+def read_evidence(data: bytes, committee: Committee) -> Guilt:
+    """What the kept evidence proves. Raises MessageError, and nothing else, when it proves nothing."""
     try:
         match decode(data, STORE_LIMITS):
             case (bytes(first_data), bytes(second_data)):
@@ -47,9 +64,10 @@ def verify_evidence(data: bytes, committee: Committee) -> int:
         raise MessageError(f"not evidence: {error}") from None
     if first.replica != second.replica or first.body == second.body:
         raise MessageError("not evidence: it takes two different messages of one replica")
-    if place_of(messages[0]) != place_of(messages[1]):
+    kind, view, sequence = place_of(messages[0])
+    if (kind, view, sequence) != place_of(messages[1]):
         raise MessageError("not evidence: the messages are about different places")
     for item in (first, second):
         if not committee.check_vote(item.replica, item.body, item.signature):
             raise MessageError("not evidence: a signature does not hold")
-    return first.replica
+    return Guilt(member=first.replica, kind=kind, view=view, sequence=sequence)

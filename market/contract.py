@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from market import certificates, escrow, participants, phases
+from market import certificates, convictions, escrow, participants, phases
 from market.accounts import Bank
 from market.assigning import submit_assignment
 from market.config import MarketConfig
@@ -24,6 +24,7 @@ from market.state import MarketState, genesis_state
 from market.supervision_transactions import (
     Accredit,
     Dispute,
+    ReportEquivocation,
     ResolveDispute,
     RetireCertificates,
     SetPriceCap,
@@ -159,6 +160,8 @@ def _dispatch(context: Context, transaction: Transaction) -> ReasonCode:
             return escrow.resolve_dispute(context, transaction)
         case Accredit() | TransferCertificates() | RetireCertificates():
             return _dispatch_certificates(context, transaction)
+        case ReportEquivocation():
+            return convictions.report_equivocation(context, transaction)
 
 
 def _dispatch_phase(
@@ -231,6 +234,9 @@ def _sender_refusal(config: MarketConfig, state: MarketState, sender: bytes, cal
             return None if sender in config.committee else ReasonCode.NOT_OPERATOR
         case ReplaceOperator():
             return None if sender in config.committee else ReasonCode.NOT_COMMITTEE
+        case ReportEquivocation() as report:
+            known = sender in config.committee or sender == config.regulator
+            return convictions.objection_to(state, report) if known else ReasonCode.NOT_COMMITTEE
         case SubmitReading(reading=reading):
             meter = state.meters.get(reading.meter_id)
             if meter is None:

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from market.market_events import CapChange, CertificateChange, EscrowLine, HeldChange, OfferList
+from market.market_events import (
+    CapChange,
+    CertificateChange,
+    Equivocation,
+    EscrowLine,
+    HeldChange,
+    OfferList,
+)
 from market.orders import NO_REGION
 from market.units import INTEGER_MAX, PERIOD_MAX, PRICE_MICRO_MAX, TIME_MS_MAX
 from market.values import ID_BYTES, KEY_BYTES, NAME, FieldReader, Value
@@ -491,4 +498,5 @@ Event = (
     | CapChange
     | CertificateChange
     | OfferList
+    | Equivocation
 )

@@ -243,3 +243,40 @@ class OfferList:
         )
         reader.end()
         return offers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equivocation:
+    """Transaction `tx_id` proves that the committee's member `accused` said two things at one place.
+
+    For the regulator, who decides what follows. `kind`, `view` and `sequence` are the place, `count` how many
+    proofs there are against this member now.
+    """
+
+    accused: bytes
+    reporter: bytes
+    kind: int
+    view: int
+    sequence: int
+    count: int
+    tx_id: bytes
+
+    def to_values(self) -> tuple[Value, ...]:
+        """Plain values in wire order."""
+        return (self.accused, self.reporter, self.kind, self.view, self.sequence, self.count, self.tx_id)
+
+    @classmethod
+    def from_values(cls, values: Value) -> Equivocation:
+        """Read plain values. Raises FormError."""
+        reader = FieldReader(values, "equivocation")
+        event = cls(
+            accused=reader.data("accused", KEY_BYTES),
+            reporter=reader.data("reporter", KEY_BYTES),
+            kind=reader.integer("kind", 0, 255),
+            view=reader.integer("view", 0, INTEGER_MAX),
+            sequence=reader.integer("sequence", 0, INTEGER_MAX),
+            count=reader.integer("count", 1, INTEGER_MAX),
+            tx_id=reader.data("tx_id", ID_BYTES),
+        )
+        reader.end()
+        return event

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from market.offer_transactions import PAIRS_MAX, parse_pairs
 from market.supervision_transactions import parse_ids
 from market.units import INTEGER_MAX, MONEY_NANO_MAX, PERIOD_MAX
-from market.values import KEY_BYTES, FieldReader, Value
+from market.values import ID_BYTES, KEY_BYTES, FieldReader, Value
+
+CONVICTIONS_MAX: Final = 64
+"""Proofs kept against one member: more would say nothing new, and a liar must not make the state grow."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,3 +113,47 @@ class Certificate:
         )
         reader.end()
         return certificate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conviction:
+    """Where in the consensus protocol a member said two things. The proof stands in transaction `tx_id`."""
+
+    kind: int
+    view: int
+    sequence: int
+    tx_id: bytes
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """An honest member says one thing only at each."""
+        return self.kind, self.view, self.sequence
+
+
+@dataclass(slots=True, kw_only=True)
+class MemberRecord:
+    """What the ledger holds against a member of the committee, in the order in which it was proven."""
+
+    convictions: tuple[Conviction, ...] = ()
+
+    def to_values(self) -> tuple[Value, ...]:
+        """Plain values."""
+        return tuple((item.kind, item.view, item.sequence, item.tx_id) for item in self.convictions)
+
+    @classmethod
+    def from_values(cls, values: Value) -> MemberRecord:
+        """Read plain values. Raises FormError."""
+        rows = FieldReader((values,), "member").array("convictions", CONVICTIONS_MAX)
+        return cls(convictions=tuple(_conviction(row) for row in rows))
+
+
+def _conviction(values: Value) -> Conviction:
+    reader = FieldReader(values, "conviction")
+    conviction = Conviction(
+        kind=reader.integer("kind", 0, 255),
+        view=reader.integer("view", 0, INTEGER_MAX),
+        sequence=reader.integer("sequence", 0, INTEGER_MAX),
+        tx_id=reader.data("tx_id", ID_BYTES),
+    )
+    reader.end()
+    return conviction

@@ -73,6 +73,9 @@ class ReasonCode(IntEnum):
     UNKNOWN_CERTIFICATE = 60
     NOT_CERTIFICATE_OWNER = 61
     NOT_A_GENERATOR = 62
+    UNKNOWN_MEMBER = 63
+    ALREADY_CONVICTED = 64
+    TOO_MANY_CONVICTIONS = 65
 
     @property
     def sentence(self) -> str:
@@ -124,7 +127,7 @@ _SENTENCES: Final[dict[ReasonCode, str]] = {
     ReasonCode.READING_TOO_LATE: "The period is settled, or lies before the meter's registration or last reading.",
     ReasonCode.RESET_TOO_SOON: "The meter reports another register reset too soon after the last.",
     ReasonCode.LIMITS_CONTRADICT: "The lowest price must not be above the highest.",
-    ReasonCode.NOT_COMMITTEE: "Only members of the committee may vote on the operator.",
+    ReasonCode.NOT_COMMITTEE: "Only members of the committee may do this.",
     ReasonCode.WRONG_TERM: "The vote is not for the next term.",
     ReasonCode.ALREADY_VOTED: "This member has voted for the next term already.",
     ReasonCode.CONDITION_UNSUPPORTED: "The order carries a condition that this market does not offer.",
@@ -144,6 +147,9 @@ _SENTENCES: Final[dict[ReasonCode, str]] = {
     ReasonCode.UNKNOWN_CERTIFICATE: "There is no such certificate, or it stands twice.",
     ReasonCode.NOT_CERTIFICATE_OWNER: "The certificate belongs to another account.",
     ReasonCode.NOT_A_GENERATOR: "Only producers and prosumers can be accredited.",
+    ReasonCode.UNKNOWN_MEMBER: "The committee has no such member.",
+    ReasonCode.ALREADY_CONVICTED: "The ledger holds a proof against this member for this place already.",
+    ReasonCode.TOO_MANY_CONVICTIONS: "The ledger holds proofs enough against this member.",
 }
 assert len(_SENTENCES) == len(ReasonCode)
 

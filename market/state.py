@@ -13,13 +13,13 @@ from typing import Final, Generic, Protocol, TypeVar
 from market.config import MarketConfig
 from market.errors import FormError
 from market.events import Phase, Status
-from market.market_records import Certificate, HeldPayment, Proposal
+from market.market_records import Certificate, HeldPayment, MemberRecord, Proposal
 from market.orders import NO_REGION, Role
 from market.record_tree import RecordTree
 from market.records import Account, Head, Meter, OpenOrder, OpenTrade, Position, UnsettledPeriod
 from market.values import ID_BYTES, KEY_BYTES, FieldReader, Value
 
-SNAPSHOT_VERSION: Final = 2
+SNAPSHOT_VERSION: Final = 3
 _RECORDS_MAX: Final = 10**8
 
 
@@ -131,6 +131,7 @@ class MarketState:
         "certificates",
         "head",
         "held",
+        "members",
         "meter_keys",
         "meters",
         "orders",
@@ -156,6 +157,7 @@ class MarketState:
         self.proposals: Table[bytes, Proposal] = Table(8)
         self.held: Table[int, HeldPayment] = Table(9)
         self.certificates: Table[int, Certificate] = Table(10)
+        self.members: Table[bytes, MemberRecord] = Table(11)
         # Derived from the tables, so in no root and no snapshot.
         self.meter_keys: dict[bytes, int] = {}
         self.orders_of: dict[bytes, dict[int, None]] = {}
@@ -270,6 +272,7 @@ class MarketState:
             self.proposals,
             self.held,
             self.certificates,
+            self.members,
             self.seen,
         )
 
@@ -305,6 +308,8 @@ class MarketState:
             state.held.add(_number(bare), HeldPayment.from_values(record))
         for bare, record in _entries(reader, "certificates"):
             state.certificates.add(_number(bare), Certificate.from_values(record))
+        for bare, record in _entries(reader, "members"):
+            state.members.add(_bytes(bare, KEY_BYTES), MemberRecord.from_values(record))
         for bare, record in _entries(reader, "seen"):
             until = FieldReader(record, "seen").integer("valid_until_period", 0, 2**62)
             state.remember(_bytes(bare, ID_BYTES), until)

@@ -1,4 +1,4 @@
-"""Transactions of supervision and proof: disputes, the emergency price cap, green certificates."""
+"""Transactions of supervision and proof: disputes, the price cap, green certificates, convicted ledger nodes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from market.values import ID_BYTES, KEY_BYTES, FieldReader, Value
 EVIDENCE_MAX: Final = 16
 REASON_MAX: Final = 128
 CERTIFICATES_MAX: Final = 1_000
+PROOF_BYTES_MAX: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,3 +146,34 @@ def _serials(reader: FieldReader) -> tuple[int, ...]:
     values = reader.array("serials", CERTIFICATES_MAX)
     inner = FieldReader(values, "serials")
     return tuple(inner.integer("serial", 1, INTEGER_MAX) for _ in values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportEquivocation:
+    """A committee member shows that another signed two things of which an honest one signs only one.
+
+    `accused` is the liar's key; `kind`, `view` and `sequence` say where in the consensus protocol it happened.
+    `proof` holds the two messages. The contract does not read them: a call whose proof does not hold never
+    reaches it.
+    """
+
+    accused: bytes
+    kind: int
+    view: int
+    sequence: int
+    proof: bytes
+
+    def to_fields(self) -> tuple[Value, ...]:
+        """The fields in wire order."""
+        return (self.accused, self.kind, self.view, self.sequence, self.proof)
+
+
+def parse_report_equivocation(reader: FieldReader) -> ReportEquivocation:
+    """Read the fields. Raises FormError."""
+    return ReportEquivocation(
+        accused=reader.data("accused", KEY_BYTES),
+        kind=reader.integer("kind", 0, 255),
+        view=reader.integer("view", 0, INTEGER_MAX),
+        sequence=reader.integer("sequence", 0, INTEGER_MAX),
+        proof=reader.blob("proof", PROOF_BYTES_MAX),
+    )

@@ -27,12 +27,14 @@ from market.receipts import ReasonCode
 from market.supervision_transactions import (
     Accredit,
     Dispute,
+    ReportEquivocation,
     ResolveDispute,
     RetireCertificates,
     SetPriceCap,
     TransferCertificates,
     parse_accredit,
     parse_dispute,
+    parse_report_equivocation,
     parse_resolve_dispute,
     parse_retire_certificates,
     parse_set_price_cap,
@@ -391,6 +393,7 @@ Transaction = (
     | Accredit
     | TransferCertificates
     | RetireCertificates
+    | ReportEquivocation
 )
 
 TAGS: Final[dict[type[Transaction], int]] = {
@@ -415,6 +418,7 @@ TAGS: Final[dict[type[Transaction], int]] = {
     Accredit: 19,
     TransferCertificates: 20,
     RetireCertificates: 21,
+    ReportEquivocation: 22,
 }
 """Append only: a changed transaction is a new tag."""
 
@@ -439,6 +443,7 @@ _PARSERS: Final[dict[int, Callable[[FieldReader], Transaction]]] = {
     19: parse_accredit,
     20: parse_transfer_certificates,
     21: parse_retire_certificates,
+    22: parse_report_equivocation,
 }
 
 

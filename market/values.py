@@ -56,6 +56,13 @@ class FieldReader:
             raise FormError(f"{self._what}: {name} must be {length} bytes")
         return value
 
+    def blob(self, name: str, length_max: int) -> bytes:
+        """At most `length_max` bytes."""
+        value = self._next(name)
+        if type(value) is not bytes or len(value) > length_max:
+            raise FormError(f"{self._what}: {name} must be at most {length_max} bytes")
+        return value
+
     def text(self, name: str, length_max: int) -> str:
         """A printable string of at most `length_max` characters."""
         value = self._next(name)

@@ -35,6 +35,7 @@ class Kind(IntEnum):
     STATUS = 9
     TELEMETRY = 10
     OFFERS = 11
+    EQUIVOCATION = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,6 +100,14 @@ class Topics:
         """All replicas' lists of offers."""
         return self._topic("offers", "+")
 
+    def equivocations(self, replica: str) -> str:
+        """A replica's announcement that the ledger holds a proof against a member of the committee."""
+        return self._topic("equivocation", level(replica))
+
+    def every_equivocations(self) -> str:
+        """All replicas' announcements of proofs against members."""
+        return self._topic("equivocation", "+")
+
     def price(self, region: str) -> str:
         """Last period's prices of a region, retained: for displays; agents believe f + 1 clearings."""
         return self._topic("price", level(region))

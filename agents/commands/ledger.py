@@ -129,6 +129,46 @@ def account(run: Path, who: str, node: str | None, as_json: bool) -> None:
         _print_fields(value)
 
 
+@command.command(name="evidence")
+@run_argument
+@node_option
+@json_option
+def evidence(run: Path, node: str | None, as_json: bool) -> None:
+    """List the proofs that a member of the committee said two things.
+
+    Each is two signed messages that no honest ledger node signs both. Nodes report them to the regulator by a
+    transaction; those without a block are known to this node alone.
+
+    \b
+    Example:
+      gridbazaar ledger evidence runs/neighbourhood
+    """
+    from agents.ledger_views import evidence_rows, open_ledger
+
+    with open_ledger(RunFolder.open(run), node) as ledger:
+        rows = evidence_rows(ledger)
+    if as_json:
+        echo_json({"node": ledger.node, "evidence": rows})
+    elif not rows:
+        click.echo(f"{ledger.node} knows of nothing against any member.")
+    else:
+        echo_table(
+            ("member", "said two", "view", "number", "block", "transaction"),
+            [
+                (
+                    row["member"],
+                    f"{row['kind']}s",
+                    row["view"],
+                    row["sequence"],
+                    row["height"] if row["height"] is not None else "-",
+                    row["transaction"] or "not reported yet",
+                )
+                for row in rows
+            ],
+            right=("view", "number", "block"),
+        )
+
+
 @command.command(name="proof")
 @run_argument
 @click.argument("transaction_id", metavar="ID")

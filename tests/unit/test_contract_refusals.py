@@ -10,7 +10,7 @@ from market_world import CASHIER, COMMITTEE, GRID, OPERATOR, REGULATOR, World, k
 
 from market.contract import SignedCall, encode_call
 from market.market_events import OfferList
-from market.market_records import Certificate, HeldPayment
+from market.market_records import CONVICTIONS_MAX, Certificate, HeldPayment
 from market.offer_transactions import SubmitAssignment, TakeOffer
 from market.orders import Role, Side
 from market.readings import Quality
@@ -18,6 +18,7 @@ from market.receipts import ReasonCode
 from market.supervision_transactions import (
     Accredit,
     Dispute,
+    ReportEquivocation,
     ResolveDispute,
     RetireCertificates,
     SetPriceCap,
@@ -292,6 +293,18 @@ def certified(sender: str, serial: int = 1) -> tuple[World, SignedCall]:
     return world, world.call(key(sender), RetireCertificates(serials=(serial,)))
 
 
+def equivocation(**changes: object) -> ReportEquivocation:
+    plain = ReportEquivocation(accused=COMMITTEE[3], kind=2, view=1, sequence=0, proof=b"")
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def convicted(times: int, **changes: object) -> tuple[World, SignedCall]:
+    world = market()
+    for sequence in range(times):
+        world.done(COMMITTEE[sequence % 3], equivocation(sequence=sequence))
+    return world, world.call(COMMITTEE[0], equivocation(**changes))
+
+
 CASES: dict[ReasonCode, Callable[[], tuple[World, SignedCall]]] = {
     ReasonCode.MALFORMED: malformed,
     ReasonCode.UNKNOWN_TYPE: unknown_type,
@@ -359,6 +372,9 @@ CASES: dict[ReasonCode, Callable[[], tuple[World, SignedCall]]] = {
     ReasonCode.UNKNOWN_CERTIFICATE: lambda: certified("dan", 2),
     ReasonCode.NOT_CERTIFICATE_OWNER: lambda: certified("ann"),
     ReasonCode.NOT_A_GENERATOR: not_a_generator,
+    ReasonCode.UNKNOWN_MEMBER: lambda: call_of(COMMITTEE[0], equivocation(accused=key("ann"))),
+    ReasonCode.ALREADY_CONVICTED: lambda: convicted(1),
+    ReasonCode.TOO_MANY_CONVICTIONS: lambda: convicted(CONVICTIONS_MAX, sequence=CONVICTIONS_MAX),
 }
 
 
