@@ -127,6 +127,13 @@ class Deployment:
         """The participant of that name."""
         return next((entry for entry in self.participants if entry.name == name), None)
 
+    def owner_of(self, meter_id: str) -> ParticipantEntry | None:
+        """The participant whose meter that is."""
+        return next(
+            (entry for entry in self.participants if any(meter.meter_id == meter_id for meter in entry.meters)),
+            None,
+        )
+
     def to_json(self) -> dict[str, Json]:
         """The object that stands in the file."""
         return {

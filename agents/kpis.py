@@ -7,6 +7,7 @@ the numbers.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -312,6 +313,10 @@ def _deviation(data: RunData) -> Iterator[Kpi]:
         "",
         "Settlements made by estimate and corrected by the next reading.",
     )
+    marks = Counter(mark for text in data.readings.texts("quality") for mark in text.split("+"))
+    for mark, what in _READING_MARKS.items():
+        if marks[mark]:
+            yield kpi(f"readings_{mark}", f"Readings marked {mark}", marks[mark], "", what)
     last = _last_reputations(data)
     yield kpi(
         "mean_reputation_ppm",
@@ -320,6 +325,18 @@ def _deviation(data: RunData) -> Iterator[Kpi]:
         "ppm",
         "Cui 2022, eq. (2), mean at the end over accounts that sold anything.",
     )
+
+
+_READING_MARKS: Final = {
+    "gateway": "Signed by a gateway for a real meter: custody, not truth.",
+    "interpolated": "Taken from values shortly before and after the period's end.",
+    "estimated": "Taken from values far from the period's end, or before it alone.",
+    "integrated": "Of a meter without a register: its power was integrated.",
+    "gap": "Holds the energy of periods before it, for which there was no reading.",
+    "reset": "Began with a new baseline: nothing was booked, the period was settled by estimate.",
+    "restarted": "The physical register began anew at zero; the reading counts on.",
+    "rolled_over": "The physical register rolled over; the reading counts on.",
+}
 
 
 def _last_reputations(data: RunData) -> dict[str, float]:

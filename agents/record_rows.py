@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from agents.deployment import Deployment
 from agents.tables import Cell
 from market.events import Clearing, Settlement
+from market.readings import Reading, quality_words
 
 Row = tuple[Cell, ...]
 
@@ -28,6 +29,21 @@ def period_row(deployment: Deployment, clearing: Clearing | None, settlement: Se
         sum(row.estimated for row in rows),
         clearing.time_ms if clearing else None,
         settlement.time_ms,
+    )
+
+
+def reading_row(deployment: Deployment, reading: Reading, height: int) -> Row:
+    """The row of `readings.csv`."""
+    owner = deployment.owner_of(reading.meter_id)
+    return (
+        reading.period,
+        reading.meter_id,
+        owner.name if owner else "",
+        reading.import_wh,
+        reading.export_wh,
+        quality_words(reading.quality),
+        reading.measured_ms,
+        height,
     )
 
 

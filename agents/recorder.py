@@ -19,15 +19,24 @@ from agents.deployment import Deployment
 from agents.latency_tracker import LatencyRow, LatencyTracker
 from agents.observer import ChainListener, ChainObserver, SeenTransaction
 from agents.progress import LiveFigures
-from agents.record_rows import curve_rows, iso_time, period_row, price_rows, settlement_rows, trade_rows
+from agents.record_rows import (
+    curve_rows,
+    iso_time,
+    period_row,
+    price_rows,
+    reading_row,
+    settlement_rows,
+    trade_rows,
+)
 from agents.run_folder import RunFolder
 from agents.run_options import NodeResult
 from agents.tables import TableWriter
 from devices.telemetry import Telemetry
 from market.events import Clearing, Phase, PhaseChange, Settlement
 from market.orders import Side
+from market.readings import Reading
 from market.receipts import ReasonCode
-from market.transactions import TAGS, PlaceOrder, parse_transaction
+from market.transactions import TAGS, PlaceOrder, SubmitReading, parse_transaction
 from mosquitto.bus import Bus
 
 log = logging.getLogger(__name__)
@@ -60,6 +69,7 @@ class Recorder(ChainListener):
                 ("curves", folder.curves_csv, run_tables.CURVES),
                 ("settlements", folder.settlements_csv, run_tables.SETTLEMENTS),
                 ("orders", folder.orders_csv, run_tables.ORDERS),
+                ("readings", folder.readings_csv, run_tables.READINGS),
                 ("blocks", folder.blocks_csv, run_tables.BLOCKS),
                 ("latencies", folder.latencies_csv, run_tables.LATENCIES),
                 ("telemetry", folder.telemetry_csv, run_tables.TELEMETRY),
@@ -68,6 +78,7 @@ class Recorder(ChainListener):
         self._latencies = LatencyTracker()
         self._clearings: OrderedDict[int, Clearing] = OrderedDict()
         self._orders: OrderedDict[bytes, tuple[bytes, PlaceOrder]] = OrderedDict()
+        self._readings: OrderedDict[bytes, Reading] = OrderedDict()
         self._nodes: dict[str, NodeResult] = {}
         self._figures = LiveFigures()
         self._observer = ChainObserver(deployment, bus, self)
@@ -152,8 +163,11 @@ class Recorder(ChainListener):
         self._figures = replace(self._figures, height=max(self._figures.height, block.height))
 
     def on_receipts(self, height: int, lines: Sequence[ReceiptLine]) -> None:
-        """Write latencies, and the orders that were accepted."""
+        """Write latencies, and the orders and marked readings that were accepted."""
         for line in lines:
+            reading = self._readings.pop(line.transaction_id, None)
+            if reading is not None and line.code == ReasonCode.OK:
+                self._tables["readings"].append(reading_row(self.deployment, reading, height))
             order = self._orders.pop(line.transaction_id, None)
             if order is not None and line.code == ReasonCode.OK:
                 self._write_order(*order, number=line.detail, height=height)
@@ -166,7 +180,7 @@ class Recorder(ChainListener):
         )
 
     def on_transactions(self, transactions: Sequence[SeenTransaction]) -> None:
-        """Start the clock of each, and remember the orders among them."""
+        """Start the clock of each, and remember the orders and the marked readings among them."""
         now_ms = self._clock_ms()
         for seen in transactions:
             tag = seen.fields[0] if seen.fields else None
@@ -178,6 +192,13 @@ class Recorder(ChainListener):
                 self._orders[seen.transaction_id] = (seen.signer, order)
                 if len(self._orders) > _ORDERS_KEPT:
                     self._orders.popitem(last=False)
+            elif tag == TAGS[SubmitReading]:
+                submit = parse_transaction(seen.fields)
+                assert isinstance(submit, SubmitReading)
+                if submit.reading.quality:
+                    self._readings[seen.transaction_id] = submit.reading
+                    if len(self._readings) > _ORDERS_KEPT:
+                        self._readings.popitem(last=False)
         self._write_latencies(self._latencies.lost(now_ms, LOST_AFTER_MS))
 
     def on_telemetry(self, telemetry: Telemetry) -> None:

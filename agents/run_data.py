@@ -40,6 +40,7 @@ class RunData:
     curves: Table
     settlements: Table
     orders: Table
+    readings: Table
     blocks: Table
     latencies: Table
     telemetry: Table
@@ -61,6 +62,7 @@ class RunData:
             curves=Table.read(folder.curves_csv),
             settlements=Table.read(folder.settlements_csv),
             orders=Table.read(folder.orders_csv),
+            readings=Table.read(folder.readings_csv),
             blocks=Table.read(folder.blocks_csv),
             latencies=Table.read(folder.latencies_csv),
             telemetry=Table.read(folder.telemetry_csv),

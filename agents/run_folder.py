@@ -151,6 +151,11 @@ class RunFolder:
         return self.path / "orders.csv"
 
     @property
+    def readings_csv(self) -> Path:
+        """One line an accepted reading with a mark: of a real meter, after a gap, estimated."""
+        return self.path / "readings.csv"
+
+    @property
     def blocks_csv(self) -> Path:
         """One line a block, as f + 1 nodes announced it."""
         return self.path / "blocks.csv"

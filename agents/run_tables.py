@@ -109,5 +109,9 @@ LATENCIES: Final = ("period", "kind", "sent_ms", "latency_ms", "transactions")
 """Transactions of one kind that were seen on the bus together, and how long until f + 1 nodes had
 receipted them alike; `latency_ms` is empty for those that never were."""
 
+READINGS: Final = ("period", "meter", "account", "import_wh", "export_wh", "quality", "measured_ms", "height")
+"""A reading that the ledger accepted and that has a mark (`market.readings.Quality`): of a real meter, after a
+gap, estimated, reset. What a plain reading says stands in `settlements.csv`."""
+
 TELEMETRY: Final = ("period", "device", "pv_wh", "soc_wh", "charged_wh", "discharged_wh")
 """What an inverter said of a period: generation, and its battery."""
