@@ -17,8 +17,13 @@ from market.orders import STANDING_ASK, Order, Side
 from market.units import ENERGY_WH_MAX, PRICE_MICRO_MAX, TIME_MS_MAX
 
 COLUMNS: Final = ("order_id", "side", "energy_wh", "price_micro", "issued_ms", "region")
+REPUTATION: Final = "reputation_ppm"
+"""A column that may be there, for reputation matching: an account's reputation, 1,000,000 for 1."""
+
 REGULATOR: Final = "regulator"
 """How the regulator's standing ask is called in the result."""
+
+REPUTATION_PPM_MAX: Final = 10_000_000
 
 _SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
@@ -41,6 +46,7 @@ class _Line:
     price_micro: int
     issued_ms: int
     region: str
+    reputation_ppm: int
 
 
 def read_book(path: Path) -> Book:
@@ -106,6 +112,7 @@ def _parse_line(where: str, heading: list[str], cells: list[str], number: int) -
         price_micro=_integer(where, "price_micro", values["price_micro"], 0, PRICE_MICRO_MAX),
         issued_ms=_integer(where, "issued_ms", values["issued_ms"], 0, TIME_MS_MAX),
         region=values["region"],
+        reputation_ppm=_integer(where, REPUTATION, values.get(REPUTATION, "0"), 0, REPUTATION_PPM_MAX),
     )
 
 
@@ -131,6 +138,7 @@ def _number(lines: list[_Line]) -> Book:
             price_micro=line.price_micro,
             issued_ms=line.issued_ms,
             region=line.region,
+            reputation_ppm=line.reputation_ppm,
         )
         for line in lines
     )
@@ -185,3 +193,40 @@ def result_json(book: Book, result: ClearingResult) -> dict[str, list[dict[str, 
             {"order_id": name(residual.number), "energy_wh": residual.energy_wh} for residual in result.unmatched
         ],
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignmentQuality:
+    """How good the contract's own assignment of a book is: served requests, degrees, and what no one can exceed.
+
+    `best_...` is the best one that the solver found, `gap` its distance from the bound as a share of it.
+    """
+
+    requests: int
+    served: int
+    degree_ppm: int
+    best_served: int
+    best_degree_ppm: int
+    gap: float
+
+
+def assignment_quality(book: Book, rules: ClearingRules) -> AssignmentQuality:
+    """Compare the assignment that `matching` uses with what a solver finds off the chain."""
+    from agents.matching_solver import solve
+    from market.assignment import own_assignment
+    from market.reputation_matching import problem_of
+
+    problem = problem_of(book.orders, rules)
+    own, best = problem.worth(own_assignment(problem)), solve(problem, NODES_MAX)
+    return AssignmentQuality(
+        requests=len(problem.requests),
+        served=own.served,
+        degree_ppm=own.degree_ppm,
+        best_served=best.worth.served,
+        best_degree_ppm=best.worth.degree_ppm,
+        gap=best.gap,
+    )
+
+
+NODES_MAX: Final = 200
+"""How many nodes the solver of `assignment_quality` may search."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     "--mechanism",
     default="hlm",
     show_default=True,
-    help="hlm: high-low matching; uniform: buyer's or seller's market, one price.",
+    help="hlm: high-low matching; uniform: buyer's or seller's market, one price; matching: by reputation, one"
+    " provider a request; listing: in order of issue, at the listed price.",
 )
 @click.option(
     "--price-rule",
@@ -43,6 +45,16 @@ if TYPE_CHECKING:
     default=0,
     help="Price of the regulator's unlimited ask.  [default: none]",
 )
+@click.option(
+    "--revenue-view",
+    type=click.Choice(["provider", "user"]),
+    default="provider",
+    show_default=True,
+    help="matching: whose revenue counts.",
+)
+@click.option(
+    "--solve", is_flag=True, help="matching: also search for the best assignment, and say how far off we are."
+)
 @json_option
 def command(
     book: Path,
@@ -51,13 +63,15 @@ def command(
     region_priority: str,
     crossing_fee_micro: int,
     regulator_limit_micro: int,
+    revenue_view: str,
+    solve: bool,
     as_json: bool,
 ) -> None:
     """Clear an order book offline.
 
-    BOOK.csv has the columns order_id,side,energy_wh,price_micro,issued_ms,region, in any order; side is buy
-    or sell; - reads standard input. Prices are millionths of the currency per kWh. A bid's price is the most
-    its owner pays, the crossing fee included.
+    BOOK.csv has the columns order_id,side,energy_wh,price_micro,issued_ms,region, in any order, and for matching
+    reputation_ppm; side is buy or sell; - reads standard input. Prices are millionths of the currency per kWh.
+    A bid's price is the most its owner pays, the crossing fee included.
 
     \b
     Example:
@@ -68,15 +82,22 @@ def command(
       {"trades": [{"buy": "b1", "sell": "s1", "energy_wh": 500, "price_micro": 150000}],
        "unmatched": [{"order_id": "b2", "energy_wh": 200}]}
     """
-    from agents.offline_clearing import clear_book, make_rules, read_book, result_json
+    from agents.offline_clearing import assignment_quality, clear_book, make_rules, read_book, result_json
 
-    rules = make_rules(price_rule, region_priority, crossing_fee_micro, regulator_limit_micro)
+    rules = make_rules(price_rule, region_priority, crossing_fee_micro, regulator_limit_micro, revenue_view)
     orders = read_book(book)
     result = clear_book(orders, mechanism, rules)
+    quality = assignment_quality(orders, rules) if solve and mechanism == "matching" else None
     if as_json:
-        echo_json(result_json(orders, result))
-    else:
-        _print(orders, result)
+        assignment = {} if quality is None else {"assignment": asdict(quality)}
+        echo_json({**result_json(orders, result), **assignment})
+        return
+    _print(orders, result)
+    if quality is not None:
+        click.echo(
+            f"{quality.served} of {quality.requests} requests served, the best found serves {quality.best_served};"
+            f" degree {quality.degree_ppm} against {quality.best_degree_ppm}, gap to the bound {quality.gap:.3%}"
+        )
 
 
 def _print(book: Book, result: ClearingResult) -> None:
