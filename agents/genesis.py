@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 
-from market.contract import genesis_state
-
 from agents.deployment import Deployment, Json
 from agents.errors import RunFolderError
 from ledger.blocks import Genesis
 from ledger.committee import Committee, Member
 from market.config import MarketConfig
+from market.contract import genesis_state
 from market.errors import MarketError
 from mosquitto.codec import encode
 
