@@ -30,8 +30,9 @@ NICENESS = 10
 def command(run: Path, port: int | None, host: str, names: tuple[str, ...], as_json: bool) -> None:
     """Show a run in the browser, live or afterwards.
 
-    Afterwards a slider goes through its time. An observer: it listens to the run's brokers (or reads its folder) and cannot publish. Works on any machine
-    that reaches the brokers and has the run's deployment.json. Ctrl-C ends it and disturbs nothing.
+    Afterwards a slider goes through its time. An observer: it listens to the run's brokers (or reads its
+    folder) and cannot publish. Works on any machine that reaches the brokers and has the run's
+    deployment.json. Ctrl-C ends it and disturbs nothing.
 
     \b
     Examples:
@@ -44,10 +45,10 @@ def command(run: Path, port: int | None, host: str, names: tuple[str, ...], as_j
     folder = RunFolder.open(run)
     folder.read_deployment()  # Wrong usage is said before anything is started.
     server.check_libraries()
-    options = server.WebOptions(folder=folder, host=host, port=port, names=names)
+    options = server.Listening(host=host, port=port, names=names)
     listener = server.bind(options)
     url = server.url_of(listener, host)
     configure_logging("web", folder.log("web") if folder.logs.is_dir() else None)
     os.nice(NICENESS)
     click.echo(json.dumps({"url": url}) if as_json else f"{url}  (Ctrl-C ends it)")
-    server.serve(options, listener)
+    server.serve_run(folder, options, listener)

@@ -36,7 +36,6 @@ PORTS_TRIED: Final = 50
 STOP_LOOK_S: Final = 0.2
 
 _SOLARA: Final = {
-    "SOLARA_APP": "agents.web.app",
     "SOLARA_MODE": "production",
     "SOLARA_TELEMETRY_MIXPANEL_ENABLE": "False",
     "SOLARA_THEME_SHOW_BANNER": "False",
@@ -76,14 +75,15 @@ _THEME_SCRIPT: Final = """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebOptions:
-    """Where to serve a run's page. `port` None takes the first free one from `DEFAULT_PORT` on."""
+class Listening:
+    """Where to serve a page. `port` None takes the first free one from `DEFAULT_PORT` on.
 
-    folder: RunFolder
+    `names` are other names under which browsers may ask for this host.
+    """
+
     host: str = DEFAULT_HOST
     port: int | None = None
     names: tuple[str, ...] = ()
-    """Other names under which browsers may ask for this host."""
 
 
 def check_libraries() -> None:
@@ -95,7 +95,7 @@ def check_libraries() -> None:
         )
 
 
-def bind(options: WebOptions) -> socket.socket:
+def bind(options: Listening) -> socket.socket:
     """A listening socket. Raises ConfigurationError for a port that was asked for and is taken."""
     ports = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if options.port is None else (options.port,)
     problem = "none is free"
@@ -121,10 +121,14 @@ def url_of(listener: socket.socket, host: str) -> str:
     return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
 
 
-def make_app(allowed_hosts: Iterable[str]) -> ASGIApp:
-    """The ASGI application. A hub must be installed before the first page is asked for."""
+def _configure(module: str) -> None:
     check_libraries()
-    os.environ.update(_SOLARA)
+    os.environ.update({**_SOLARA, "SOLARA_APP": module})
+
+
+def make_app(module: str, allowed_hosts: Iterable[str]) -> ASGIApp:
+    """The ASGI application around the Solara application in `module`. One for each process."""
+    _configure(module)
     # Solara warns that its cookie cannot go into frames of other sites, which our policy forbids anyway.
     warnings.filterwarnings("ignore", message="Cookies with samesite=none")
     from solara.server import starlette as solara_server
@@ -134,19 +138,35 @@ def make_app(allowed_hosts: Iterable[str]) -> ASGIApp:
     return PageRules(solara_server.app, allowed_hosts)
 
 
-def serve(options: WebOptions, listener: socket.socket) -> None:
-    """Serve until SIGTERM, Ctrl-C, or the end of the runner that started us. Raises WorkError."""
-    import uvicorn
-
+def serve_run(folder: RunFolder, options: Listening, listener: socket.socket) -> None:
+    """Serve a run's page until SIGTERM, Ctrl-C, or the end of the runner that started us. Raises WorkError."""
     from agents.web.feed import Feed
     from agents.web.hub import Hub, install
 
-    deployment = options.folder.read_deployment()
-    hub = Hub(options.folder, deployment)
+    hub = Hub(folder, folder.read_deployment())
     install(hub)
     feed = Feed(hub)
     feed.start()
-    app = make_app((*_own_names(options.host), *options.names))
+    try:
+        _serve("agents.web.app", options, listener)
+    finally:
+        feed.stop()
+        feed.join(timeout=2.0)
+
+
+def serve_watch(scenario: Path, options: Listening, listener: socket.socket) -> None:
+    """Serve a scenario's model to step through. Raises WorkError."""
+    _configure("agents.web.watch_app")  # Before its import: Solara reads these when it is imported.
+    from agents.web.watch_app import install
+
+    install(scenario)
+    _serve("agents.web.watch_app", options, listener)
+
+
+def _serve(module: str, options: Listening, listener: socket.socket) -> None:
+    import uvicorn
+
+    app = make_app(module, (*_own_names(options.host), *options.names))
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=1, ws_max_size=1 << 20
     )
@@ -159,9 +179,6 @@ def serve(options: WebOptions, listener: socket.socket) -> None:
         server.run(sockets=[listener])
     except OSError as error:
         raise WorkError(f"the page cannot be served: {error}") from None
-    finally:
-        feed.stop()
-        feed.join(timeout=2.0)
 
 
 def _stop_when_asked(server: uvicorn.Server, stop: StopSignal) -> None:

@@ -12,10 +12,9 @@ import pytest
 from synthetic_run import deployment, make_clearing
 
 from agents.errors import ConfigurationError
-from agents.run_folder import RunFolder
 from agents.web import charts, words
 from agents.web.facts import BlockLine, OrderLine, PeriodLine
-from agents.web.server import PageRules, WebOptions, bind, url_of
+from agents.web.server import Listening, PageRules, bind, url_of
 from market.receipts import ReasonCode
 
 WEB = Path(words.__file__).parent
@@ -162,16 +161,15 @@ def test_the_page_can_be_zoomed_and_may_load_from_here_alone() -> None:
     assert "https:" not in policy
 
 
-def test_a_port_that_is_taken_is_an_error_that_says_so_and_a_default_goes_on_to_the_next(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    first = bind(WebOptions(folder=folder))
+def test_a_port_that_is_taken_is_an_error_that_says_so_and_a_default_goes_on_to_the_next() -> None:
+    first = bind(Listening())
     try:
-        second = bind(WebOptions(folder=folder))
+        second = bind(Listening())
         port = second.getsockname()[1]
         assert port != first.getsockname()[1]
         assert url_of(second, "127.0.0.1") == f"http://127.0.0.1:{port}/"
         with pytest.raises(ConfigurationError, match=f"--port {port}"):
-            bind(WebOptions(folder=folder, port=port))
+            bind(Listening(port=port))
         second.close()
     finally:
         first.close()

@@ -123,6 +123,7 @@ def MarketMap(
     words: Json,
     label: str,
     chosen: int = -1,
+    side_by_side: bool = False,
     event_pick: Callable[[str], None] = _ignore,
 ) -> None:
     """Agents in their regions and the energy between them.
