@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "agents": "agents.commands.agent_host",
     "devices": "agents.commands.device_host",
     "web": "agents.commands.web",
+    "watch": "agents.commands.watch",
     "clear": "agents.commands.clear",
     "audit": "agents.commands.audit",
     "ledger": "agents.commands.ledger",
