@@ -21,6 +21,7 @@ UNIT_TESTS = (
     "test_replica_restart.py",
     "test_transaction_pool.py",
     "test_replica_driver.py",
+    "test_consensus_evidence.py",
 )
 SEEDS = 12
 
@@ -222,6 +223,18 @@ MISTAKES = (
         file="liveness.py",
         old="return core.executed_count - item.executed_before > fair",
         new="return False",
+    ),
+    Mistake(
+        name="evidence about different places",
+        file="evidence.py",
+        old="if (kind, view, sequence) != place_of(messages[1]):",
+        new="if False:",
+    ),
+    Mistake(
+        name="evidence with forged signatures",
+        file="evidence.py",
+        old="if not committee.check_vote(item.replica, item.body, item.signature):",
+        new="if False:",
     ),
 )
 
