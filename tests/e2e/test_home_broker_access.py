@@ -49,9 +49,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Br
     tool = shutil.which("mosquitto_passwd") or str(Path(binary.path).with_name("mosquitto_passwd"))
     if not Path(tool).exists():
         pytest.skip("mosquitto_passwd is not there")
-    subprocess.run(
-        [tool, "-b", "-c", str(passwords), "me", PASSWORD], check=True, env=dict(binary.environment) or None
-    )
+    environment = {**os.environ, **binary.environment}
+    subprocess.run([tool, "-b", "-c", str(passwords), "me", PASSWORD], check=True, env=environment)
     port = free_port()
     (folder / "mosquitto.conf").write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\ncafile {folder}/ca.pem\n"
