@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import mesa
@@ -18,6 +18,7 @@ from agents.battery_plan import PeriodPlan, plan_with_battery, plan_without_batt
 from agents.population import Participant
 from agents.speculation import Storage
 from agents.strategies import ConsumerState, Outcome, ProducerState, next_consumer, next_producer
+from devices.delayed_load import deadline, is_deadline
 from devices.sites import BatteryConfig
 from market.orders import Side
 from market.receipts import ReasonCode
@@ -200,10 +201,24 @@ class Consumer(MarketAgent):
         self.state = ConsumerState(bid_micro=float(model.tariffs.retail_micro - margin_micro))
 
     def choose_orders(self, period: int) -> list[PlaceOrder]:
-        """One buy order; demand is hard (Huang 2022, section 2.2 (2)): nobody sits in the dark for a price."""
+        """One buy order; demand is hard (Huang 2022, section 2.2 (2)): nobody sits in the dark for a price.
+
+        Where part of the demand can wait, a second order bids less for it and stands until its deadline.
+        """
         surplus_wh = self._outlook.surplus_wh(period)[0]
         self.forecast_wh = round(surplus_wh)
-        return self.buy(-surplus_wh, self.state.bid_micro, period, hard=True)
+        home = self.participant.site.household
+        if home is None or not home.flexible_share or is_deadline(period, home.delay_periods):
+            return self.buy(-surplus_wh, self.state.bid_micro, period, hard=True)
+        waiting_wh = -surplus_wh * home.flexible_share
+        orders = self.buy(-surplus_wh - waiting_wh, self.state.bid_micro, period, hard=True)
+        patient_micro = (self.market.tariffs.feed_in_micro + self.state.bid_micro) / 2
+        last = min(deadline(period, home.delay_periods), self.market.scenario.market.periods - 1)
+        orders += [
+            replace(order, expiry_period=max(period, last))
+            for order in self.buy(waiting_wh, patient_micro, period, hard=True)
+        ]
+        return orders
 
     def learn(self, trades: Sequence[Trade]) -> None:
         """Huang 2022, eq. (5), from what the own bid won."""

@@ -143,7 +143,7 @@ def _home(scenario: Scenario, group: HomesSection, number: int, variant: tuple[s
     site = SiteConfig.home(
         name=name,
         region=group.region,
-        household=_household(variant, annual_kwh),
+        household=_household(variant, annual_kwh, 0.0 if has_pv else group.flexible_share, group.delay_periods),
         pv=pv,
         battery=_battery(group.battery) if has_battery else None,
         export_limit_w=round(group.export_limit_kw * 1_000),
@@ -230,10 +230,17 @@ def _participant(
     )
 
 
-def _household(variant: tuple[str, int, int], annual_kwh: int) -> HouseholdConfig:
+def _household(
+    variant: tuple[str, int, int], annual_kwh: int, flexible_share: float = 0.0, delay_periods: int = 1
+) -> HouseholdConfig:
     shape, week_shift, quarter_shift = variant
     return HouseholdConfig(
-        shape=shape, annual_kwh=max(1, annual_kwh), week_shift=week_shift, quarter_shift=quarter_shift
+        shape=shape,
+        annual_kwh=max(1, annual_kwh),
+        week_shift=week_shift,
+        quarter_shift=quarter_shift,
+        flexible_share=flexible_share,
+        delay_periods=delay_periods,
     )
 
 

@@ -230,6 +230,7 @@ class HomesSection(Section):
 
     `annual_kwh` and `pv_kwp` are ranges [lowest, highest], drawn uniformly. The first `with_pv` homes have
     PV, the first `with_battery` of these a battery. `export_limit_kw` curtails what is fed in; 0 is no limit.
+    Homes without PV may delay `flexible_share` of their consumption to the end of a window of `delay_periods`.
     """
 
     name: Name
@@ -241,6 +242,8 @@ class HomesSection(Section):
     pv_kwp: Annotated[list[Kilowatts], Field(min_length=2, max_length=2)] = [3.0, 10.0]
     battery: BatterySection = BatterySection(capacity_kwh=7.0, power_kw=3.5)
     export_limit_kw: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    flexible_share: Fraction = 0.0
+    delay_periods: Annotated[int, Field(ge=1, le=16)] = 4
     deposit_nano: Money = 20_000_000_000
 
     @model_validator(mode="after")

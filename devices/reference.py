@@ -79,6 +79,7 @@ def run_community(
     `positions_wh`: for each site name, what its owner sold minus bought in each period; absent sites and
     None mean nothing traded.
     """
+    has_market = positions_wh is not None
     positions_wh = positions_wh or {}
     idle = [0] * periods
     float_rows: list[list[tuple[float, float, float, float, float]]] = []
@@ -89,7 +90,7 @@ def run_community(
         meter_row = []
         for position_wh in positions_wh.get(config.name, idle)[:periods]:
             import_before, export_before = site.meter.import_wh, site.meter.export_wh
-            flows = site.run(position_wh)
+            flows = site.run(position_wh, may_delay=has_market)
             available_wh = flows.generated_wh + flows.curtailed_wh
             flows_row.append(
                 (flows.load_wh, available_wh, flows.generated_wh, flows.charged_wh, flows.discharged_wh)

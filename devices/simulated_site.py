@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devices.battery import Battery
+from devices.delayed_load import DelayedLoad
 from devices.inverter import Flows, run_period
 from devices.meter import SmartMeter
 from devices.profiles import ProfileCalendar, ProfileLibrary
@@ -26,6 +27,7 @@ class SiteState:
     charged_wh: float
     discharged_wh: float
     losses_wh: float
+    backlog_wh: float = 0.0
 
 
 class SimulatedSite:
@@ -36,13 +38,22 @@ class SimulatedSite:
         self.series = SiteSeries(config, library, calendar)
         self.meter = SmartMeter(meter_id=config.meter_id)
         self.battery = Battery.fresh(config.battery) if config.battery else None
+        home = config.household
+        waits = home is not None and home.flexible_share > 0 and home.delay_periods > 1
+        self.delayed = DelayedLoad(home.flexible_share, home.delay_periods) if home and waits else None
         self.next_period = 0
         self._hours = calendar.hours
 
-    def run(self, position_wh: int) -> Flows:
-        """Live through `next_period`, aiming at what the owner sold minus bought in it, and meter it."""
+    def run(self, position_wh: int, *, may_delay: bool = True) -> Flows:
+        """Live through `next_period`, aiming at what the owner sold minus bought in it, and meter it.
+
+        Without a market nobody delays anything: `may_delay` is False.
+        """
+        load_wh = self.series.load_wh(self.next_period)
+        if self.delayed is not None and may_delay:
+            load_wh = self.delayed.run(load_wh, max(0, -position_wh), self.next_period)
         flows = run_period(
-            load_wh=self.series.load_wh(self.next_period),
+            load_wh=load_wh,
             available_wh=self.series.generation_wh(self.next_period),
             battery=self.battery,
             position_wh=position_wh,
@@ -78,6 +89,7 @@ class SimulatedSite:
             charged_wh=battery.charged_wh if battery else 0.0,
             discharged_wh=battery.discharged_wh if battery else 0.0,
             losses_wh=battery.losses_wh if battery else 0.0,
+            backlog_wh=self.delayed.backlog_wh if self.delayed else 0.0,
         )
 
     def restore(self, state: SiteState) -> None:
@@ -87,6 +99,8 @@ class SimulatedSite:
         self.meter.counter = state.counter
         self.meter.last_period = state.last_period
         self.next_period = state.next_period
+        if self.delayed is not None:
+            self.delayed.backlog_wh = state.backlog_wh
         if self.battery is not None:
             self.battery.stored_wh = state.stored_wh
             self.battery.charged_wh = state.charged_wh

@@ -39,15 +39,20 @@ class HouseholdConfig:
     """A home's consumption: a measured shape, moved in time so that no two homes are alike.
 
     `annual_kwh` scales the shape. Whole weeks keep weekdays in place; `quarter_shift` moves the day by
-    quarter hours (a family that gets up later).
+    quarter hours (a family that gets up later). `flexible_share` of each period's consumption may wait, at most
+    to the end of a window of `delay_periods` (1: nothing waits).
     """
 
     shape: str
     annual_kwh: int
     week_shift: int = 0
     quarter_shift: int = 0
+    flexible_share: float = 0.0
+    delay_periods: int = 1
 
     def __post_init__(self) -> None:
+        _require(0 <= self.flexible_share <= 1, "household.flexible_share", self.flexible_share, "0 to 1")
+        _require(1 <= self.delay_periods <= 96, "household.delay_periods", self.delay_periods, "1 to 96")
         _require_shape(self.shape, "household.shape", HOUSEHOLD_SHAPES)
         _require(0 < self.annual_kwh <= 1_000_000, "household.annual_kwh", self.annual_kwh, "1 to 1000000 kWh")
         _require(-52 <= self.week_shift <= 52, "household.week_shift", self.week_shift, "-52 to 52")

@@ -15,14 +15,15 @@ from typing import Final
 from devices.errors import StateError
 from devices.simulated_site import SiteState
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _LOCK_WAIT_S: Final = 2.0
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS about (format INTEGER NOT NULL, chain_id TEXT NOT NULL, host TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS site (
     meter_id TEXT PRIMARY KEY, import_uwh INTEGER NOT NULL, export_uwh INTEGER NOT NULL,
     counter INTEGER NOT NULL, last_period INTEGER NOT NULL, next_period INTEGER NOT NULL,
-    stored_wh REAL NOT NULL, charged_wh REAL NOT NULL, discharged_wh REAL NOT NULL, losses_wh REAL NOT NULL
+    stored_wh REAL NOT NULL, charged_wh REAL NOT NULL, discharged_wh REAL NOT NULL, losses_wh REAL NOT NULL,
+    backlog_wh REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS message (place INTEGER PRIMARY KEY, topic TEXT NOT NULL, payload BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS position (
@@ -86,7 +87,7 @@ class DeviceStore:
         """Keep the states after a period and the messages that tell of it. Durable when this returns."""
         with self._transaction():
             rows = [(meter_id, *astuple(state)) for meter_id, state in states.items()]
-            self._database.executemany("REPLACE INTO site VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._database.executemany("REPLACE INTO site VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
             self._database.execute("DELETE FROM message")
             self._database.executemany(
                 "INSERT INTO message (topic, payload) VALUES (?, ?)",

@@ -43,7 +43,7 @@ def test_agreed_positions_are_kept_for_a_while(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("chain_id", "host"), [("c2", "east"), ("c1", "west")])
 def test_the_state_of_another_chain_or_host_is_refused(tmp_path: Path, chain_id: str, host: str) -> None:
     DeviceStore(tmp_path / "state", "c1", "east").close()
-    with pytest.raises(StateError, match=r"expected \(1, '" + chain_id):
+    with pytest.raises(StateError, match=r"expected \(2, '" + chain_id):
         DeviceStore(tmp_path / "state", chain_id, host)
 
 
