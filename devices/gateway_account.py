@@ -102,13 +102,13 @@ class ReadingBook:
     def refused(self, quality: int, reason: str) -> None:
         """The market refused a reading: its energy is in the next one."""
         self.has_gap = self.accepted_period != NEVER
-        if self.accepted_period == NEVER:
+        if reason in ("REGISTER_DECREASED", "COUNTER_NOT_INCREASING", "READING_DUPLICATE"):
+            self.needs_reset = True  # The market knows more of this meter than this file does.
+        elif self.accepted_period == NEVER:
             # Not registered yet, or that period was not ours: the first period is still to come.
             self.has_origin = False
             self.import_wh = self.export_wh = 0
             self.reset_period = NEVER
-        elif reason in ("REGISTER_DECREASED", "COUNTER_NOT_INCREASING"):
-            self.needs_reset = True  # This file is younger than what the market knows.
         elif quality & Quality.RESET and reason != "RESET_TOO_SOON":
             self.needs_reset = True
 

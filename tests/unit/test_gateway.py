@@ -9,6 +9,7 @@ import pytest
 
 from devices.errors import DeviceError, StateError
 from devices.gateway import Gateway, GatewayConfig, GatewayMeter
+from devices.gateway_account import ReadingBook
 from devices.gateway_results import HomeOwner, HomeResults
 from devices.gateway_store import GatewayStore
 from devices.home_meter import HomeMeter, HomeMeterConfig
@@ -295,6 +296,28 @@ def test_a_gateway_that_lost_its_memory_begins_with_a_new_baseline() -> None:
     second = world.readings()[1]
     assert "reset" in words(world)[1]
     assert second.counter > first.counter
+
+
+def test_a_book_that_is_younger_than_the_market_s_begins_anew_after_one_refusal(world: World) -> None:
+    for minute, wh in [(0, 1_000), (14.9, 1_150), (15.05, 1_150), (29.9, 1_300), (30.05, 1_300)]:
+        world.register(minute, wh)
+    book = ReadingBook(reset_interval_periods=10)
+
+    def tell(period: int) -> Reading:
+        start_ms = START + period * 15 * MINUTE
+        reading = book.next_reading(world.meter, period, start_ms, start_ms + 15 * MINUTE, world.now_ms)
+        assert reading is not None
+        return reading
+
+    first = tell(0)
+    assert "reset" not in quality_words(first.quality)
+    book.refused(first.quality, "REGISTER_DECREASED")
+    second = tell(1)
+    assert "reset" in quality_words(second.quality)
+    assert second.import_wh > first.import_wh
+    book.accepted(1)
+    assert book.reset_period == 1
+    assert not book.needs_reset
 
 
 def test_a_device_is_asked_at_a_period_s_end() -> None:
