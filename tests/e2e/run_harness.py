@@ -113,7 +113,7 @@ class LiveRun:
             found = [pid for pid, command in self.processes().items() if "mosquitto.conf" in command]
             assert len(found) == 1, found
             return found[0]
-        pids = [line["pid"] for line in self.log("runner") if line.get("part") == part]
+        pids = [line["pid"] for line in self.log("runner") if line.get("part") == part and "pid" in line]
         assert pids, f"{part} was not started"
         return int(pids[-1])
 

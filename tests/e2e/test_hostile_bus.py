@@ -26,7 +26,7 @@ from mosquitto.broker import PACKET_BYTES_MAX
 
 pytestmark = pytest.mark.e2e
 
-PERIODS = 10
+PERIODS = 40
 LOG_BYTES_MAX = 1_000_000
 MEMORY_KB_MAX = 400_000
 
