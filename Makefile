@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SCENARIO ?= scenarios/neighbourhood.toml
 ARGS ?=
+MECHANISMS := neighbourhood uniform matching listing escrow delayed-demand supervision
 TESTS ?= tests
 
 # Stamps: a second call finds them newer than the files they depend on, and sets up nothing.
@@ -12,15 +13,20 @@ RUNTIME := $(VENV)/.runtime-is-set-up
 TOOLS := $(VENV)/.tools-are-set-up
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help setup run test check clean
+.PHONY: help setup run scenarios test check clean
 
 help: ## Show these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: $(RUNTIME) ## Make the virtual environment and find or get a broker
 
 run: $(RUNTIME) ## Run a market: SCENARIO=file.toml ARGS="more options"
 	$(BIN)/gridbazaar run $(SCENARIO) $(ARGS)
+
+scenarios: $(RUNTIME) ## Run a market of every mechanism, one after the other
+	@for name in $(MECHANISMS); do \
+		echo "== $$name"; $(BIN)/gridbazaar run scenarios/$$name.toml $(ARGS) || exit 1; \
+	done
 
 test: $(TOOLS) ## Run all tests: TESTS=path ARGS="more options"
 	$(BIN)/python -m pytest $(TESTS) $(ARGS)
