@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from devices.registers import RegisterLimits, RegisterTrack
@@ -18,6 +18,7 @@ step = st.tuples(
 )
 
 
+@example(50.0, [(0.0, "zero"), (1.0, "zero"), (0.0, "old")])
 @given(st.floats(min_value=0, max_value=1e8), st.lists(step, min_size=1, max_size=60))
 def test_dips_spikes_losses_repetitions_and_restarts_never_add_or_lose_energy(
     start_wh: float, steps: list[tuple[float, str]]
@@ -41,7 +42,7 @@ def test_dips_spikes_losses_repetitions_and_restarts_never_add_or_lose_energy(
         elif quirk == "repeat":
             register.observe(last[0], at_ms, last[1])
         elif quirk == "old":
-            register.observe(max(0, before_wh - 50), at_ms, max(0, at_ms - 7 * STEP_MS))
+            register.observe(max(0, before_wh - 50), at_ms, at_ms - 7 * STEP_MS)
         elif quirk == "restart":
             register = RegisterTrack.from_state(LIMITS, json.loads(json.dumps(register.to_state())))
         elif quirk == "good":
