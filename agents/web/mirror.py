@@ -48,7 +48,7 @@ ORDERS_KEPT: Final = 24
 BOOK_MAX: Final = 20_000
 PENDING_MAX: Final = 65_536
 CLEARINGS_KEPT: Final = 64
-FACT_ROWS_MAX: Final = 200_000
+FACT_ROWS_MAX: Final = 60_000
 """Trades and settlement rows that are held for looking back; older periods come from the run folder."""
 
 RATE_WINDOW_MS: Final = 10_000
