@@ -12,7 +12,7 @@ import click
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port.  [default: the first free one from 8765 on]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 def command(scenario: Path, port: int | None, host: str) -> None:
-    """Step through a scenario in the browser, with Mesa's own controls.
+    """Step through a scenario in the browser, with Mesa's controls.
 
     The model alone, with the contract applied directly: play, pause, step, reset, and sliders for the seed,
     the number of periods and the strategies. Each browser tab has a market of its own.
