@@ -30,8 +30,9 @@ class MarketConfig:
 
     `settlement`: `imbalance` pays trades as agreed and deviations at the grid's tariffs; `escrow` pays by what was
     delivered, with a token deposit and rewards (Cui 2022, section 5.2): `tokens_per_unit` of the currency,
-    `token_reward_ppm` of the bill for full delivery, `loss_ppm` of the agreed energy may be lost on the way, and a
-    held payment waits `dispute_periods` for somebody to dispute it.
+    `token_reward_ppm` of the bill for full delivery, `loss_ppm` of the agreed energy may be lost on the way. A
+    held payment waits `dispute_periods` for somebody to dispute it, and a disputed one `decision_periods` more
+    for the regulator, after which it is halved.
 
     Both ways: `penalty_ppm` of the value of an imbalance beyond the tolerance, which is the larger of
     `tolerance_wh` and `tolerance_ppm` of the traded energy. Reputation: Cui 2022, eq. (2), with weight
@@ -73,6 +74,7 @@ class MarketConfig:
     token_reward_ppm: int = 50_000
     loss_ppm: int = 50_000
     dispute_periods: int = 4
+    decision_periods: int = 96
     assignments_max: int = 16
 
     start_ms: int = 0
@@ -173,6 +175,7 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "token_reward_ppm": (0, 10 * PPM),
     "loss_ppm": (0, PPM),
     "dispute_periods": (0, 10_000),
+    "decision_periods": (0, 10_000),
     "assignments_max": (1, 1_000),
     "start_ms": (0, TIME_MS_MAX),
     "period_ms": (1, 31 * 86_400_000),

@@ -18,7 +18,8 @@ provider did not send, the grid company did.
 | gamma > rho | none | R r less r (R - rho); what gamma exceeds rho by is held |
 
 The paper leaves the third and the fifth case open. A held payment goes to the seller after some periods, unless
-one of the two disputes it with the ids of signed readings; then the regulator divides it.
+one of the two disputes it with the ids of signed readings; then the regulator divides it. One that the regulator
+leaves undecided is halved in the end, so that nothing is held for ever.
 """
 
 from __future__ import annotations
@@ -166,12 +167,16 @@ def settle_trade(context: Context, trade: OpenTrade, delivery: Delivery) -> tupl
 
 
 def release_due(context: Context, period: int) -> None:
-    """With the settlement of `period`, pay out what nobody has disputed in time."""
+    """With the settlement of `period`, pay out what nobody has disputed in time, or nobody decided."""
     held = context.state.held
     for number in held.keys():  # noqa: SIM118 - a Table
         payment = held[number]
-        if not payment.disputed_by and payment.release_period <= period:
+        if payment.release_period > period:
+            continue
+        if not payment.disputed_by:
             _pay_out(context, number, 0, "undisputed")
+        elif payment.release_period + context.config.decision_periods <= period:
+            _pay_out(context, number, payment.amount_nano // 2, "undecided")
 
 
 def dispute(context: Context, dispute: Dispute) -> ReasonCode:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agents.offline_clearing import Book, clear_book, make_rules, read_book
-from agents.reproduce import cui2022, green, huang2022
+from agents.reproduce import case_study, cui2022, green, huang2022
 from market.escrow import split_of
 from market.orders import Side
 
@@ -97,7 +97,7 @@ def main() -> None:
     figures["escrow"] = escrow()
     figures["nash"] = green.reproduce().figures["quotations"]
     figures["reputation"] = cui2022._figure_4(cui2022.providers())
-    figures["case-study"] = huang2022._figure([huang2022.run(seed, "paper") for seed in range(20)])
+    figures["case-study"] = huang2022._figure([case_study.run(seed, "paper") for seed in range(20)])
     for name, figure in figures.items():
         figure.savefig(HERE / f"market-{name}.svg", metadata={"Date": None})
 

@@ -180,6 +180,19 @@ def test_a_dispute_stops_the_release_until_the_regulator_divides() -> None:
     assert (change.to_buyer_nano, change.to_seller_nano) == (270 * PRICE, 180 * PRICE)
 
 
+def test_a_dispute_that_nobody_decides_is_halved_in_the_end() -> None:
+    world, _ = settled(-500, 1_000, dispute_periods=1, decision_periods=2)
+    world.done(key("ann"), Dispute(trade=1, evidence=(evidence_of(world),)))
+    free = world.account("bob").free_nano
+    for _ in range(2):
+        world.run_period(ann=0, bob=0)
+    assert len(world.state.held) == 1
+    world.run_period(ann=0, bob=0)
+    assert len(world.state.held) == 0
+    assert world.account("bob").free_nano == free + 225 * PRICE
+    assert world.account("ann").locked_nano == 0
+
+
 def test_evidence_is_the_id_of_a_signed_reading_of_this_trade() -> None:
     world = traded()
     world.close()

@@ -9,35 +9,36 @@ from pathlib import Path
 import pytest
 
 from agents import cli
-from agents.reproduce import cui2022, green, huang2022
+from agents.reproduce import case_study, cui2022, green
+from agents.reproduce.case_study_sentences import SENTENCES, price_at
 from agents.reproduce.community import VARIANTS, live
 from agents.reproduce.sharding import mean_times
 
 
 @pytest.fixture(scope="module")
-def case_study() -> list[huang2022.Run]:
-    return [huang2022.run(seed, "paper") for seed in range(4)]
+def runs() -> list[case_study.Run]:
+    return [case_study.run(seed, "paper") for seed in range(4)]
 
 
-def test_the_case_study_begins_at_0_024_and_reaches_0_046_at_noon(case_study: list[huang2022.Run]) -> None:
-    assert huang2022.price_at(case_study, 0) == pytest.approx(0.024, abs=1e-9)
-    assert huang2022.price_at(case_study, 12) == pytest.approx(0.046, abs=0.0015)
+def test_the_case_study_begins_at_0_024_and_reaches_0_046_at_noon(runs: list[case_study.Run]) -> None:
+    assert price_at(runs, 0) == pytest.approx(0.024, abs=1e-9)
+    assert price_at(runs, 12) == pytest.approx(0.046, abs=0.0015)
 
 
-def test_most_sentences_of_the_case_study_hold_in_most_runs(case_study: list[huang2022.Run]) -> None:
-    for sentence in huang2022.SENTENCES:
-        assert sum(map(sentence.holds, case_study)) >= 2, sentence.words
+def test_most_sentences_of_the_case_study_hold_in_most_runs(runs: list[case_study.Run]) -> None:
+    for sentence in SENTENCES:
+        assert sum(map(sentence.holds, runs)) >= 2, sentence.words
 
 
 def test_the_economically_sane_preset_does_not_bring_the_figures_out() -> None:
     """So the sentences do tell one reading from another."""
-    other = [huang2022.run(seed, "true-surplus") for seed in range(2)]
-    held = [sum(sentence.holds(run) for sentence in huang2022.SENTENCES) for run in other]
+    other = [case_study.run(seed, "true-surplus") for seed in range(2)]
+    held = [sum(sentence.holds(run) for sentence in SENTENCES) for run in other]
     assert max(held) <= 8
 
 
-def test_runs_with_the_same_seed_are_equal(case_study: list[huang2022.Run]) -> None:
-    assert huang2022.run(1, "paper", steps=60) == case_study[1][:60]
+def test_runs_with_the_same_seed_are_equal(runs: list[case_study.Run]) -> None:
+    assert case_study.run(1, "paper", steps=60) == runs[1][:60]
 
 
 # Ten cycles of ten trades, alpha 0.4: worked out by hand to four digits.
