@@ -33,9 +33,11 @@ from agents.run_options import NodeResult
 from agents.tables import TableWriter
 from devices.telemetry import Telemetry
 from market.events import Clearing, Phase, PhaseChange, Settlement
+from market.offer_transactions import RequestSupply
 from market.orders import Side
 from market.readings import Reading
 from market.receipts import ReasonCode
+from market.trading import bid_of
 from market.transactions import TAGS, PlaceOrder, SubmitReading, parse_transaction
 from mosquitto.bus import Bus
 
@@ -186,8 +188,9 @@ class Recorder(ChainListener):
             tag = seen.fields[0] if seen.fields else None
             kind = _KIND_NAMES.get(tag, "unknown") if isinstance(tag, int) else "unknown"
             self._latencies.seen(seen.transaction_id, kind, now_ms, self._figures.open_period)
-            if tag == TAGS[PlaceOrder]:
+            if tag in (TAGS[PlaceOrder], TAGS[RequestSupply]):
                 order = parse_transaction(seen.fields)
+                order = bid_of(order) if isinstance(order, RequestSupply) else order
                 assert isinstance(order, PlaceOrder)
                 self._orders[seen.transaction_id] = (seen.signer, order)
                 if len(self._orders) > _ORDERS_KEPT:

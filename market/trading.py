@@ -106,7 +106,12 @@ def request_supply(context: Context, request: RequestSupply) -> ReasonCode:
     """A request for one provider is a hard bid that the matching serves whole (Cui 2022, section 3.2)."""
     if context.config.mechanism != "matching":
         return ReasonCode.MECHANISM_FORBIDS
-    bid = PlaceOrder(
+    return place_order(context, bid_of(request))
+
+
+def bid_of(request: RequestSupply) -> PlaceOrder:
+    """The bid that a request is."""
+    return PlaceOrder(
         side=Side.BUY,
         energy_wh=request.energy_wh,
         price_micro=request.price_micro,
@@ -114,7 +119,6 @@ def request_supply(context: Context, request: RequestSupply) -> ReasonCode:
         expiry_period=request.period,
         hard=True,
     )
-    return place_order(context, bid)
 
 
 def export_limit_wh(state: MarketState, account: Account) -> int:

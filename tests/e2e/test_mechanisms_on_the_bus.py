@@ -24,3 +24,6 @@ def test_a_market_of_each_mechanism_trades_settles_and_is_audited(name: str, tmp
         submitted = [line for line in run.log("agents") if line.get("event") == "assignment submitted"]
         assert len(submitted) == PERIODS
         assert all(line["accepted"] for line in submitted)
+    sides = {row["side"] for row in run.rows("orders")}
+    # Under listing buyers take offers, and place an order for what nobody offers.
+    assert sides == {"sell", "buy"} or (name == "listing" and sides == {"sell"})
