@@ -19,6 +19,7 @@ from ledger.messages import TAG_PRE_PREPARE, TAG_PREPARE
 from ledger.reader import LedgerReader
 from ledger.records import StoredBlock
 from market.errors import MarketError
+from market.orders import Side
 from market.receipts import ReasonCode
 from market.records import Account, OpenOrder
 from market.transactions import parse_call
@@ -174,7 +175,38 @@ def account_json(ledger: NodeLedger, who: str) -> dict[str, Json]:
     result["name"] = ledger.deployment.name_of(key)
     result["height"] = ledger.reader.last_height
     result["open_orders"] = [_order_json(order) for order in application.state.open_orders(key)]
+    state = application.state
+    held = state.certificates
+    result["certificates_held"] = [serial for serial in held.keys() if held[serial].owner == key]  # noqa: SIM118 - a Table
+    result["payments_held"] = [
+        {"trade": number, "amount_nano": payment.amount_nano, "disputed": bool(payment.disputed_by)}
+        for number in state.held.keys()  # noqa: SIM118 - a Table
+        if key in ((payment := state.held[number]).buyer, payment.seller)
+    ]
     return result
+
+
+def offers_json(ledger: NodeLedger) -> list[dict[str, Json]]:
+    """The order book of the open period after the last block: asks from the cheapest, then bids from the highest.
+
+    Raises WorkError when the ledger does not hold what is needed.
+    """
+    state = _current_application(ledger).state
+    standing = [order for order in state.orders.records() if order.stands_in(state.open_period)]
+    standing.sort(
+        key=lambda order: (-order.side, order.price_micro * (1 if order.side is Side.SELL else -1), order.number)
+    )
+    return [
+        {
+            "number": order.number,
+            "side": order.side.name.lower(),
+            "energy_wh": order.residual_wh,
+            "price_micro": order.price_micro,
+            "owner": ledger.deployment.name_of(order.account),
+            "region": state.accounts[order.account].region,
+        }
+        for order in standing
+    ]
 
 
 CONSENSUS_KINDS: Final = {

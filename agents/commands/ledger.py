@@ -129,6 +129,30 @@ def account(run: Path, who: str, node: str | None, as_json: bool) -> None:
         _print_fields(value)
 
 
+@command.command(name="offers")
+@run_argument
+@node_option
+@json_option
+def offers(run: Path, node: str | None, as_json: bool) -> None:
+    """Show the order book of the open period after the last block.
+
+    Where the market lists offers, these are the orders that may be taken.
+
+    \b
+    Example:
+      gridbazaar ledger offers runs/listing
+    """
+    from agents.ledger_views import offers_json, open_ledger
+
+    with open_ledger(RunFolder.open(run), node) as ledger:
+        rows = offers_json(ledger)
+    if as_json:
+        echo_json({"node": ledger.node, "offers": rows})
+    else:
+        columns = ("number", "side", "energy_wh", "price_micro", "owner", "region")
+        echo_table(columns, [[row[name] for name in columns] for row in rows], right=columns[2:4])
+
+
 @command.command(name="evidence")
 @run_argument
 @node_option
