@@ -34,7 +34,6 @@ from devices.sites import (
     SiteConfig,
     WindConfig,
 )
-from mosquitto.keys import KeyPair
 
 REGULATOR: Final = "regulator"
 CASHIER: Final = "cashier"
@@ -87,14 +86,6 @@ class Population:
     def in_region(self, region: str) -> tuple[Participant, ...]:
         """The participants of one microgrid."""
         return tuple(participant for participant in self.participants if participant.region == region)
-
-
-def simulated_key(seed: int, name: str) -> KeyPair:
-    """The key of a participant, authority or meter in a simulation, where nobody has a secret.
-
-    A deployment gives everybody a key of its own instead.
-    """
-    return KeyPair.derive(seed, f"participant/{name}")
 
 
 def seeded_generator(seed: int, purpose: str) -> np.random.Generator:

@@ -14,13 +14,6 @@ from typing import Final
 from devices.meter_map import ENERGY_UNITS, POWER_UNITS, Part, Quantity, Source
 from devices.meter_paths import Json
 
-DISCOVERY_FILTERS: Final = (
-    "homeassistant/sensor/+/config",
-    "homeassistant/sensor/+/+/config",
-    "homeassistant/device/+/config",
-    "homeassistant/device/+/+/config",
-)
-
 _LONG: Final = {
     "stat_t": "state_topic",
     "unit_of_meas": "unit_of_measurement",

@@ -112,10 +112,6 @@ class Topics:
         """Last period's prices of a region, retained: for displays; agents believe f + 1 clearings."""
         return self._topic("price", level(region))
 
-    def every_price(self) -> str:
-        """All regions' prices."""
-        return self._topic("price", "+")
-
     def clock(self) -> str:
         """Where the market operator sends its signed phase transactions."""
         return self._topic("clock")

