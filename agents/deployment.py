@@ -245,6 +245,7 @@ class _Reader:
         return value
 
     def key(self, key: str) -> bytes:
+        """A public key in hexadecimal digits. Raises RunFolderError."""
         value = self.get(key, str)
         try:
             raw = bytes.fromhex(value)

@@ -125,6 +125,7 @@ class _Audit:
         self.owner: int | None = None
 
     def report(self) -> VerificationReport:
+        """What has been read and found so far."""
         return VerificationReport(
             path=self.path,
             height=self.executed.height,
@@ -179,6 +180,7 @@ class _Audit:
                 self.wrong("page sums", f"signed by {result.signer.hex()}, no member of the committee", file=sums)
 
     def run(self, connection: sqlite3.Connection) -> None:
+        """Read the whole file, note everything that is wrong, and go on where that is possible."""
         with self.step("the file"):
             for (line,) in connection.execute(f"PRAGMA integrity_check({INTEGRITY_LINES})"):
                 if line != "ok":

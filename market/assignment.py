@@ -146,6 +146,7 @@ class _Improvement:
             self._put(i, j)
 
     def run(self) -> dict[int, int]:
+        """Improve until nothing helps any more or the steps are used up; the provider of each served request."""
         improved = True
         while improved and self._steps > 0:
             improved = False
